@@ -33,13 +33,14 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(messages_per_session, kCount, 10000, "then 421, so that load spreads anew over the loops")     \
   X(bad_commands, kCount, 20, "errors of one session before it is closed")                         \
   X(auth_failures, kCount, 3, "failed logins of one session before it is closed")                  \
-  X(received_fields, kCount, 50, "hops; RFC 5321 6.3 asks for at least 100 only as a count bound") \
+  X(received_fields, kCount, 100, "RFC 5321 6.3: at least 100, so that only loops are caught")       \
   X(sessions, kCount, 20000, "at once over all listeners; further ones get 421")                   \
   X(sessions_per_address, kCount, 2000, "at once from one IP address; further ones get 421")       \
   X(command_timeout, kMilliseconds, 5 * kMinute, "RFC 5321 4.5.3.2.7: wait for a command")         \
   X(data_timeout, kMilliseconds, 3 * kMinute, "RFC 5321 4.5.3.2.5: wait for more of the message")  \
   X(message_timeout, kMilliseconds, 1 * kHour, "a whole message, however it trickles")             \
-  X(tls_timeout, kMilliseconds, 30 * kSecond, "a TLS handshake or a TLS close")                    \
+  X(tls_timeout, kMilliseconds, 30 * kSecond, "a TLS handshake")                                  \
+  X(close_timeout, kMilliseconds, 5 * kSecond, "for the last reply to arrive before the close")    \
   X(write_timeout, kMilliseconds, 3 * kMinute, "a peer that does not take our replies")            \
   X(stream_input, kOctets, 64 * kKiB, "read buffer of one connection")                             \
   X(stream_output, kOctets, 256 * kKiB, "write buffer of one connection; then reading stops")      \
@@ -59,7 +60,9 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(domains_per_tenant, kCount, 4, "product rule D7")                                              \
   X(addresses_per_domain, kCount, 50, "product rule D7")                                           \
   X(inbound_credentials_per_domain, kCount, 2, "product rule D3: old and new while rotating")      \
+  X(credentials_per_tenant, kCount, 20, "the back end's, for sending out; one a sending system")   \
   X(dkim_keys_per_domain, kCount, 8, "old and new while rotating, one of each algorithm")          \
+  X(accounts_map_size, kOctets, 4 * kGiB, "address space of the accounts' database, not memory")   \
   /* Queue */                                                                                     \
   X(commit_messages, kCount, 512, "of one group commit")                                           \
   X(commit_octets, kOctets, 64 * kMiB, "of one group commit")                                      \

@@ -1,0 +1,21 @@
+// A tenant and all that belongs to it as one JSON record of the accounts' database. Pure, but for
+// the sealing of secrets.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "certs/sealer.h"
+#include "core/base/result.h"
+#include "policy/accounts.h"
+
+namespace policy {
+
+std::string encode_tenant(const Tenant& tenant, const certs::Sealer& sealer);
+
+// Parses DKIM keys, so it costs; done once a start. An error names the record: damaged, or sealed
+// under another key.
+base::Result<Tenant> decode_tenant(std::string_view name, std::string_view record,
+                                   const certs::Sealer& sealer);
+
+}  // namespace policy

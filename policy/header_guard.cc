@@ -1,0 +1,142 @@
+#include "policy/header_guard.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "core/base/bytes.h"
+
+namespace policy {
+namespace {
+
+// guard1
+// from 1 <digest of all its occurrences, in order>
+// cc 0
+// body <digest>
+constexpr std::string_view kVersion = "guard1";
+constexpr std::string_view kBodyLine = "body ";
+constexpr std::size_t kFieldDigestOctets = 16;  // against accidents, not against forgers
+constexpr std::size_t kFieldsMax = 64;
+
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new()) {
+    if (context_ == nullptr || EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) != 1) {
+      EVP_MD_CTX_free(context_);
+      throw std::runtime_error("SHA-256 is not available");
+    }
+  }
+  ~Sha256() { EVP_MD_CTX_free(context_); }
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+  void update(std::string_view bytes) { EVP_DigestUpdate(context_, bytes.data(), bytes.size()); }
+  std::string finish() {
+    std::string digest(EVP_MAX_MD_SIZE, '\0');
+    unsigned size = 0;
+    EVP_DigestFinal_ex(context_, reinterpret_cast<unsigned char*>(digest.data()), &size);
+    digest.resize(size);
+    return digest;
+  }
+
+ private:
+  EVP_MD_CTX* context_;
+};
+
+bool is_field_name(std::string_view text) {
+  return !text.empty() && text.size() <= 100 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+// What the guard remembers of one name: how often it stands there, and all of it.
+std::string field_line(const mail::Headers& headers, std::string_view name) {
+  std::size_t count = 0;
+  Sha256 digest;
+  for (const mail::HeaderField& field : headers.fields()) {
+    if (!field.is(name)) continue;
+    ++count;
+    digest.update(std::to_string(field.raw.size()) + ":");
+    digest.update(field.raw);
+  }
+  std::string line = std::string(name) + " " + std::to_string(count);
+  if (count > 0) {
+    line += " " + base::base64url_encode(digest.finish().substr(0, kFieldDigestOctets));
+  }
+  return line;
+}
+
+std::vector<std::string_view> lines_of(std::string_view guard) {
+  auto lines = base::split(guard, '\n');
+  if (lines.empty() || lines.front() != kVersion || lines.size() > kFieldsMax + 3) return {};
+  if (!lines.back().starts_with(kBodyLine)) return {};  // cut off
+  lines.erase(lines.begin());
+  return lines;
+}
+
+}  // namespace
+
+struct BodyDigest::State {
+  Sha256 digest;
+};
+BodyDigest::BodyDigest() : state_(std::make_unique<State>()) {}
+BodyDigest::~BodyDigest() = default;
+void BodyDigest::update(std::string_view bytes) { state_->digest.update(bytes); }
+std::string BodyDigest::finish() { return state_->digest.finish(); }
+
+std::vector<std::string> protected_fields(const std::vector<std::string>& marker_headers) {
+  std::vector<std::string> fields = {"Auto-Submitted",
+                                     "X-Auto-Response-Suppress",
+                                     "X-Mailer",
+                                     "From",
+                                     "To",
+                                     "Cc",
+                                     "Reply-To",
+                                     "Subject",
+                                     "Date",
+                                     "Message-ID",
+                                     "In-Reply-To",
+                                     "References"};
+  fields.insert(fields.end(), marker_headers.begin(), marker_headers.end());
+  return fields;
+}
+
+std::string make_guard(const mail::Headers& headers, const std::vector<std::string>& fields,
+                       std::string_view body_digest) {
+  std::string guard = std::string(kVersion) + "\n";
+  std::vector<std::string> names;
+  for (const std::string& field : fields) {
+    const std::string name = base::ascii_lower(field);
+    if (!is_field_name(name) || names.size() >= kFieldsMax) continue;
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    names.push_back(name);
+    guard += field_line(headers, name) + "\n";
+  }
+  return guard + std::string(kBodyLine) + base::base64url_encode(body_digest);
+}
+
+base::Status check_headers(std::string_view guard, const mail::Headers& headers) {
+  const auto lines = lines_of(guard);
+  if (lines.size() < 2) return base::error("the header guard of the message cannot be read");
+  for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
+    const std::string_view name = lines[i].substr(0, lines[i].find(' '));
+    if (field_line(headers, name) != lines[i]) {
+      return base::error("the header field " + std::string(name) +
+                         " is not what was submitted; the message is held, please report this");
+    }
+  }
+  return base::Ok{};
+}
+
+base::Status check_body(std::string_view guard, std::string_view body_digest) {
+  const auto lines = lines_of(guard);
+  if (lines.empty()) {
+    return base::error("the header guard of the message cannot be read");
+  }
+  if (lines.back().substr(kBodyLine.size()) != base::base64url_encode(body_digest)) {
+    return base::error(
+        "the body is not what was submitted; the message is held, please report this");
+  }
+  return base::Ok{};
+}
+
+}  // namespace policy

@@ -1,0 +1,343 @@
+#include "queue/codec.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace queue {
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+// LMDB takes keys of 511 octets: the name, a zero, id and index.
+constexpr std::size_t kDestinationKeyMax = 400;
+
+class Writer {
+ public:
+  explicit Writer(std::size_t expected) { out_.reserve(expected); }
+
+  void octet(std::uint8_t value) { out_.push_back(static_cast<char>(value)); }
+  void fixed(std::uint64_t value, int octets) {
+    for (int i = 0; i < octets; ++i) octet(static_cast<std::uint8_t>(value >> (8 * i)));
+  }
+  void number(std::uint64_t value) {  // LEB128
+    while (value >= 0x80) {
+      octet(static_cast<std::uint8_t>(value | 0x80));
+      value >>= 7;
+    }
+    octet(static_cast<std::uint8_t>(value));
+  }
+  void signed_number(std::int64_t value) {  // zigzag: small negative numbers stay short
+    const auto bits = static_cast<std::uint64_t>(value);
+    number(bits << 1 ^ (value < 0 ? ~std::uint64_t{0} : 0));
+  }
+  void text(std::string_view value) {
+    number(value.size());
+    out_ += value;
+  }
+  std::string take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
+
+// After the first thing that does not fit, everything reads as zero and done() is false.
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : rest_(bytes) {}
+
+  std::uint8_t octet() {
+    if (rest_.empty()) return fail();
+    const auto value = static_cast<std::uint8_t>(rest_.front());
+    rest_.remove_prefix(1);
+    return value;
+  }
+  // An octet that is at least `least` and at most `most`.
+  std::uint8_t octet_in(std::uint8_t least, std::uint8_t most) {
+    const std::uint8_t value = octet();
+    return value < least || value > most ? fail() : value;
+  }
+  std::uint64_t fixed(int octets) {
+    std::uint64_t value = 0;
+    for (int i = 0; i < octets; ++i) value |= std::uint64_t{octet()} << (8 * i);
+    return value;
+  }
+  std::uint64_t number() {
+    std::uint64_t value = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      const std::uint8_t part = octet();
+      if (shift == 63 && part > 1) return fail();
+      value |= std::uint64_t{part & 0x7fU} << shift;
+      if ((part & 0x80) == 0) return value;
+    }
+    return fail();
+  }
+  std::uint32_t number32() {
+    const std::uint64_t value = number();
+    return value > std::numeric_limits<std::uint32_t>::max() ? fail()
+                                                             : static_cast<std::uint32_t>(value);
+  }
+  std::int64_t signed_number() {
+    const std::uint64_t bits = number();
+    return static_cast<std::int64_t>(bits >> 1 ^ ((bits & 1) != 0 ? ~std::uint64_t{0} : 0));
+  }
+  std::string text() {
+    const std::uint64_t size = number();
+    if (size > rest_.size()) {
+      fail();
+      return {};
+    }
+    std::string value(rest_.substr(0, size));
+    rest_.remove_prefix(size);
+    return value;
+  }
+  // A count of things of at least `octets_each`; so a damaged count never reserves memory.
+  std::uint64_t count(std::size_t octets_each) {
+    const std::uint64_t value = number();
+    return value > rest_.size() / octets_each ? fail() : value;
+  }
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] bool done() const { return ok_ && rest_.empty(); }
+
+ private:
+  std::uint8_t fail() {
+    ok_ = false;
+    rest_ = {};
+    return 0;
+  }
+
+  std::string_view rest_;
+  bool ok_ = true;
+};
+
+BodyRef read_body(Reader& reader) {
+  BodyRef body;
+  body.segment = reader.fixed(8);
+  body.prefix_offset = reader.fixed(8);
+  body.prefix_size = reader.fixed(8);
+  body.content_offset = reader.fixed(8);
+  body.content_size = reader.fixed(8);
+  body.checksum = static_cast<std::uint32_t>(reader.fixed(4));
+  return body;
+}
+
+// Offsets and sizes are added all over the place: no sum of a decoded record may overflow.
+bool is_sane(const BodyRef& body) {
+  constexpr std::uint64_t kMax = std::uint64_t{1} << 60;
+  return body.prefix_offset <= kMax && body.prefix_size <= kMax && body.content_offset <= kMax &&
+         body.content_size <= kMax;
+}
+
+void append_big_endian(std::string& key, std::uint64_t value, int octets) {
+  for (int i = octets - 1; i >= 0; --i) key.push_back(static_cast<char>(value >> (8 * i) & 0xff));
+}
+
+std::uint64_t big_endian(std::string_view bytes) {
+  std::uint64_t value = 0;
+  for (const char c : bytes) value = value << 8 | static_cast<std::uint8_t>(c);
+  return value;
+}
+
+}  // namespace
+
+std::string encode_message(const Message& message) {
+  const mail::Envelope& envelope = message.envelope;
+  Writer out(512 + message.judgement.size() + message.details.size());
+  out.octet(kVersion);
+  out.fixed(message.body.segment, 8);
+  out.fixed(message.body.prefix_offset, 8);
+  out.fixed(message.body.prefix_size, 8);
+  out.fixed(message.body.content_offset, 8);
+  out.fixed(message.body.content_size, 8);
+  out.fixed(message.body.checksum, 4);
+  out.octet(static_cast<std::uint8_t>(message.kind));
+  for (const std::string* text :
+       {&message.tenant, &message.domain, &message.support_address, &message.helo,
+        &message.remote_ip, &message.trust, &message.judgement, &message.guard, &message.related_id,
+        &message.details}) {
+    out.text(*text);
+  }
+  out.signed_number(message.arrival_ms);
+  out.signed_number(message.expiry_ms);
+  out.text(envelope.mail_from);
+  out.octet(static_cast<std::uint8_t>(envelope.body));
+  out.octet(envelope.smtputf8 ? 1 : 0);
+  out.number(envelope.size_declared);
+  out.text(envelope.ret);
+  out.text(envelope.envid);
+  out.number(envelope.recipients.size());
+  for (const mail::Recipient& recipient : envelope.recipients) {
+    out.text(recipient.address);
+    out.text(recipient.notify);
+    out.text(recipient.orcpt);
+  }
+  return out.take();
+}
+
+std::optional<Message> decode_message(const base::Id& id, std::string_view record) {
+  Reader in(record);
+  if (in.octet() != kVersion) return std::nullopt;
+  Message message;
+  message.id = id;
+  message.body = read_body(in);
+  if (!is_sane(message.body)) return std::nullopt;
+  message.kind = static_cast<Kind>(in.octet_in(1, 3));
+  for (std::string* text : {&message.tenant, &message.domain, &message.support_address,
+                            &message.helo, &message.remote_ip, &message.trust, &message.judgement,
+                            &message.guard, &message.related_id, &message.details}) {
+    *text = in.text();
+  }
+  message.arrival_ms = in.signed_number();
+  message.expiry_ms = in.signed_number();
+  mail::Envelope& envelope = message.envelope;
+  envelope.mail_from = in.text();
+  envelope.body = static_cast<mail::BodyType>(in.octet_in(0, 1));
+  envelope.smtputf8 = in.octet_in(0, 1) == 1;
+  envelope.size_declared = in.number();
+  envelope.ret = in.text();
+  envelope.envid = in.text();
+  const std::uint64_t recipients = in.count(3);
+  envelope.recipients.reserve(recipients);
+  for (std::uint64_t i = 0; i < recipients && in.ok(); ++i) {
+    mail::Recipient& recipient = envelope.recipients.emplace_back();
+    recipient.address = in.text();
+    recipient.notify = in.text();
+    recipient.orcpt = in.text();
+  }
+  if (!in.done()) return std::nullopt;
+  return message;
+}
+
+std::optional<BodyRef> decode_body(std::string_view record) {
+  Reader in(record);
+  if (in.octet() != kVersion) return std::nullopt;
+  const BodyRef body = read_body(in);
+  if (!in.ok() || !is_sane(body)) return std::nullopt;
+  return body;
+}
+
+std::string encode_delivery(const Delivery& delivery) {
+  Writer out(64 + delivery.destination.size() + delivery.last_reply.size());
+  out.octet(kVersion);
+  out.octet(static_cast<std::uint8_t>(delivery.state));
+  out.number(delivery.attempts);
+  out.signed_number(delivery.next_attempt_ms);
+  out.text(delivery.destination);
+  out.text(delivery.last_reply);
+  out.number(delivery.recipients.size());
+  for (const RecipientStatus& recipient : delivery.recipients) out.number(recipient.index);
+  return out.take();
+}
+
+std::optional<Delivery> decode_delivery(const base::Id& id, std::uint32_t index,
+                                        std::string_view record) {
+  Reader in(record);
+  if (in.octet() != kVersion) return std::nullopt;
+  Delivery delivery;
+  delivery.id = id;
+  delivery.index = index;
+  delivery.state = static_cast<State>(in.octet_in(1, 2));
+  delivery.attempts = in.number32();
+  delivery.next_attempt_ms = in.signed_number();
+  delivery.destination = in.text();
+  delivery.last_reply = in.text();
+  const std::uint64_t recipients = in.count(1);
+  delivery.recipients.reserve(recipients);
+  for (std::uint64_t i = 0; i < recipients && in.ok(); ++i) {
+    delivery.recipients.emplace_back().index = in.number32();
+  }
+  if (!in.done()) return std::nullopt;
+  return delivery;
+}
+
+std::string encode_recipient(const RecipientStatus& status) {
+  Writer out(8 + status.last_reply.size());
+  out.octet(kVersion);
+  out.octet(static_cast<std::uint8_t>(status.state));
+  out.text(status.last_reply);
+  return out.take();
+}
+
+std::optional<RecipientStatus> decode_recipient(std::uint32_t index, std::string_view record) {
+  Reader in(record);
+  if (in.octet() != kVersion) return std::nullopt;
+  RecipientStatus status;
+  status.index = index;
+  status.state = static_cast<RecipientState>(in.octet_in(1, 3));
+  status.last_reply = in.text();
+  if (!in.done()) return std::nullopt;
+  return status;
+}
+
+std::string encode_segment(const SegmentUse& use) {
+  Writer out(24);
+  out.octet(kVersion);
+  out.signed_number(use.messages);
+  out.signed_number(use.octets);
+  return out.take();
+}
+
+std::optional<SegmentUse> decode_segment(std::string_view record) {
+  Reader in(record);
+  if (in.octet() != kVersion) return std::nullopt;
+  SegmentUse use;
+  use.messages = in.signed_number();
+  use.octets = in.signed_number();
+  if (!in.done()) return std::nullopt;
+  return use;
+}
+
+std::string delivery_key(const base::Id& id, std::uint32_t index) {
+  std::string key(id.key());
+  append_big_endian(key, index, 4);
+  return key;
+}
+
+std::optional<DeliveryKey> parse_delivery_key(std::string_view key) {
+  if (key.size() != 20) return std::nullopt;
+  return DeliveryKey{*base::Id::from_key(key.substr(0, 16)),
+                     static_cast<std::uint32_t>(big_endian(key.substr(16)))};
+}
+
+std::string recipient_key(const base::Id& id, std::uint32_t delivery, std::uint32_t recipient) {
+  std::string key = delivery_key(id, delivery);
+  append_big_endian(key, recipient, 4);
+  return key;
+}
+
+std::string due_key(std::int64_t due_ms, const base::Id& id, std::uint32_t index) {
+  std::string key;
+  key.reserve(28);
+  append_big_endian(key, static_cast<std::uint64_t>(std::max<std::int64_t>(due_ms, 0)), 8);
+  key += id.key();
+  append_big_endian(key, index, 4);
+  return key;
+}
+
+std::optional<DueKey> parse_due_key(std::string_view key) {
+  if (key.size() != 28) return std::nullopt;
+  return DueKey{static_cast<std::int64_t>(big_endian(key.substr(0, 8))),
+                *base::Id::from_key(key.substr(8, 16)),
+                static_cast<std::uint32_t>(big_endian(key.substr(24)))};
+}
+
+std::string destination_prefix(std::string_view destination) {
+  std::string key(destination.substr(0, std::min(destination.find('\0'), kDestinationKeyMax)));
+  key.push_back('\0');
+  return key;
+}
+
+std::string destination_key(std::string_view destination, const base::Id& id, std::uint32_t index) {
+  return destination_prefix(destination) + delivery_key(id, index);
+}
+
+std::string segment_key(std::uint64_t number) {
+  std::string key;
+  append_big_endian(key, number, 8);
+  return key;
+}
+
+std::optional<std::uint64_t> parse_segment_key(std::string_view key) {
+  if (key.size() != 8) return std::nullopt;
+  return big_endian(key);
+}
+
+}  // namespace queue

@@ -1,0 +1,65 @@
+// The bytes of the queue's database: records (versioned, compact) and keys (big-endian, so that
+// they sort as they should). Decoding is strict: whatever the bytes, it gives a whole record or
+// nullopt. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/id.h"
+#include "queue/records.h"
+
+namespace queue {
+
+// The message without its id, which is the key.
+std::string encode_message(const Message& message);
+std::optional<Message> decode_message(const base::Id& id, std::string_view record);
+// Only where the bytes are; cheap, for the scan at start.
+std::optional<BodyRef> decode_body(std::string_view record);
+
+// The delivery without id and index, which are the key, and with its recipients' numbers only:
+// their states are rows of their own, written where they say more than "pending".
+std::string encode_delivery(const Delivery& delivery);
+std::optional<Delivery> decode_delivery(const base::Id& id, std::uint32_t index,
+                                        std::string_view record);
+
+std::string encode_recipient(const RecipientStatus& status);
+std::optional<RecipientStatus> decode_recipient(std::uint32_t index, std::string_view record);
+
+// What of a segment is in use.
+struct SegmentUse {
+  std::int64_t messages = 0;
+  std::int64_t octets = 0;
+};
+std::string encode_segment(const SegmentUse& use);
+std::optional<SegmentUse> decode_segment(std::string_view record);
+
+struct DeliveryKey {
+  base::Id id;
+  std::uint32_t index = 0;
+};
+std::string delivery_key(const base::Id& id, std::uint32_t index);
+std::optional<DeliveryKey> parse_delivery_key(std::string_view key);
+
+std::string recipient_key(const base::Id& id, std::uint32_t delivery, std::uint32_t recipient);
+
+struct DueKey {
+  std::int64_t due_ms = 0;
+  base::Id id;
+  std::uint32_t index = 0;
+};
+std::string due_key(std::int64_t due_ms, const base::Id& id, std::uint32_t index);
+std::optional<DueKey> parse_due_key(std::string_view key);
+
+// What all keys of a destination start with: its name, cut to what fits a key, and a zero octet.
+// Two destinations that are cut alike share it: readers compare with the delivery's record.
+std::string destination_prefix(std::string_view destination);
+std::string destination_key(std::string_view destination, const base::Id& id, std::uint32_t index);
+
+std::string segment_key(std::uint64_t number);
+std::optional<std::uint64_t> parse_segment_key(std::string_view key);
+
+}  // namespace queue

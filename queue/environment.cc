@@ -1,0 +1,236 @@
+#include "queue/environment.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/base/id.h"
+#include "core/base/limits.h"
+
+namespace queue {
+namespace {
+
+constexpr std::array<const char*, kTables> kNames = {"meta", "message",     "recipient", "delivery",
+                                                     "due",  "destination", "segment"};
+constexpr std::string_view kSchema = "1";
+constexpr unsigned kReadersMax = 1024;
+constexpr off_t kLockFileOctets = 128 * base::kKiB;  // a reader has 64 octets, a header is small
+constexpr MDB_dbi kFreeList = 0;  // LMDB's own table of pages that can be used again
+
+MDB_val to_val(std::string_view bytes) {
+  return {bytes.size(), const_cast<char*>(bytes.data())};  // LMDB's C interface; it does not write
+}
+
+std::string_view to_view(const MDB_val& value) {
+  return {static_cast<const char*>(value.mv_data), value.mv_size};
+}
+
+std::uint64_t reserve_octets(std::uint64_t map_size) {
+  return std::clamp<std::uint64_t>(map_size / 8, 256 * base::kKiB, 64 * base::kMiB);
+}
+
+// LMDB keeps its table of readers in a sparse file that it maps: on a full disk, touching a page
+// for the first time would end the process with SIGBUS. So the file gets its blocks first.
+int allocate_lock_file(const std::string& directory) {
+  const int fd = ::open((directory + "/lock.mdb").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return errno;
+  const int code = posix_fallocate(fd, 0, kLockFileOctets);
+  close(fd);
+  return code;
+}
+
+}  // namespace
+
+bool is_no_room(int code) {
+  return code == MDB_MAP_FULL || code == MDB_TXN_FULL || code == ENOSPC || code == EDQUOT;
+}
+
+base::Result<std::unique_ptr<Environment>> Environment::open(const std::string& directory,
+                                                             std::uint64_t map_size) {
+  const auto failed = [&](int code) {
+    return base::error("cannot open the queue's database in " + directory + ": " +
+                       mdb_strerror(code));
+  };
+  std::unique_ptr<Environment> environment(new Environment);
+  int code = allocate_lock_file(directory);
+  if (code == 0) code = mdb_env_create(&environment->env_);
+  if (code != 0) return failed(code);
+  MDB_env* env = environment->env_;
+  const std::uint64_t granule = 64 * base::kKiB;  // a multiple of every page size in use
+  if ((code = mdb_env_set_maxdbs(env, kTables)) != 0 ||
+      (code = mdb_env_set_maxreaders(env, kReadersMax)) != 0 ||
+      (code = mdb_env_set_mapsize(env, (map_size + granule - 1) / granule * granule)) != 0 ||
+      (code = mdb_env_open(env, directory.c_str(), MDB_NOTLS, 0600)) != 0) {
+    return failed(code);
+  }
+  int dead = 0;  // slots of readers that were killed would keep old pages alive for ever
+  if ((code = mdb_reader_check(env, &dead)) != 0) return failed(code);
+  base::Status prepared = environment->prepare();
+  if (!prepared) return base::error(directory + ": " + prepared.message());
+  return environment;
+}
+
+base::Status Environment::prepare() {
+  MDB_stat stat{};
+  if (mdb_env_stat(env_, &stat) == 0) page_size_ = stat.ms_psize;
+  MDB_txn* txn = nullptr;
+  int code = mdb_txn_begin(env_, nullptr, 0, &txn);
+  for (std::size_t i = 0; code == 0 && i < kTables; ++i) {
+    code = mdb_dbi_open(txn, kNames[i], MDB_CREATE, &tables_[i]);
+  }
+  if (code == 0) {
+    MDB_val key = to_val("schema");
+    MDB_val value{};
+    code = mdb_get(txn, table(Table::kMeta), &key, &value);
+    if (code == 0 && to_view(value) != kSchema) {
+      mdb_txn_abort(txn);
+      return base::error("the queue was written by another version of relayd, schema " +
+                         std::string(to_view(value)) + ", this one reads schema " +
+                         std::string(kSchema) + "; start the version that wrote it");
+    }
+    if (code == MDB_NOTFOUND) {
+      value = to_val(kSchema);
+      code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);
+      const std::string uuid = base::random_bytes(16);
+      key = to_val("uuid");
+      value = to_val(uuid);
+      if (code == 0) code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);
+    }
+  }
+  if (code == 0) {
+    MDB_val key = to_val("uuid");
+    MDB_val value{};
+    code = mdb_get(txn, table(Table::kMeta), &key, &value);
+    if (code == 0) uuid_ = to_view(value);
+    if (code == 0 && uuid_.size() != 16) code = MDB_CORRUPTED;
+  }
+  if (code == 0) {
+    code = mdb_txn_commit(txn);
+  } else if (txn != nullptr) {
+    mdb_txn_abort(txn);
+  }
+  if (code != 0) {
+    return base::error(std::string("the queue's database cannot be used: ") + mdb_strerror(code));
+  }
+  return base::Ok{};
+}
+
+Environment::~Environment() {
+  if (env_ != nullptr) mdb_env_close(env_);
+}
+
+bool Environment::has_room(std::uint64_t pages, Reserve reserve) const {
+  MDB_envinfo info{};
+  if (mdb_env_info(env_, &info) != 0) return true;
+  const std::uint64_t all = info.me_mapsize / page_size_;
+  const std::uint64_t half = reserve_octets(info.me_mapsize) / page_size_ / 2;
+  const std::uint64_t wanted = pages + half * static_cast<std::uint64_t>(reserve);
+  std::uint64_t free = all - std::min<std::uint64_t>(all, info.me_last_pgno + 1);
+  if (free >= wanted) return true;
+  // Near the end of the map: pages that were given back count too. Each row of the free list starts
+  // with the count of its pages.
+  MDB_txn* txn = nullptr;
+  if (mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn) != 0) return false;
+  MDB_cursor* cursor = nullptr;
+  if (mdb_cursor_open(txn, kFreeList, &cursor) == 0) {
+    MDB_val key{};
+    MDB_val value{};
+    while (free < wanted && mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+      std::size_t pages_of_row = 0;
+      if (value.mv_size < sizeof pages_of_row) continue;
+      std::memcpy(&pages_of_row, value.mv_data, sizeof pages_of_row);  // it may lie unaligned
+      free += pages_of_row;
+    }
+    mdb_cursor_close(cursor);
+  }
+  mdb_txn_abort(txn);
+  return free >= wanted;
+}
+
+Txn::Txn(const Environment& environment, Mode mode) : environment_(environment) {
+  note(mdb_txn_begin(environment.handle(), nullptr, mode == Mode::kRead ? MDB_RDONLY : 0, &txn_));
+  if (error_ != 0) txn_ = nullptr;
+}
+
+Txn::~Txn() {
+  if (txn_ != nullptr) mdb_txn_abort(txn_);
+}
+
+std::optional<std::string_view> Txn::get(Table table, std::string_view key) const {
+  if (error_ != 0) return std::nullopt;
+  MDB_val k = to_val(key);
+  MDB_val v{};
+  const int code = mdb_get(txn_, environment_.table(table), &k, &v);
+  if (code == 0) return to_view(v);
+  if (code != MDB_NOTFOUND) note(code);
+  return std::nullopt;
+}
+
+void Txn::put(Table table, std::string_view key, std::string_view value) {
+  if (error_ != 0) return;
+  MDB_val k = to_val(key);
+  MDB_val v = to_val(value);
+  const int code = mdb_put(txn_, environment_.table(table), &k, &v, 0);
+  if (code != 0) note(code);
+}
+
+bool Txn::remove(Table table, std::string_view key) {
+  if (error_ != 0) return false;
+  MDB_val k = to_val(key);
+  const int code = mdb_del(txn_, environment_.table(table), &k, nullptr);
+  if (code == MDB_NOTFOUND) return false;
+  if (code != 0) note(code);
+  return code == 0;
+}
+
+std::uint64_t Txn::count(Table table) const {
+  MDB_stat stat{};
+  if (error_ != 0 || mdb_stat(txn_, environment_.table(table), &stat) != 0) return 0;
+  return stat.ms_entries;
+}
+
+int Txn::commit() {
+  if (txn_ == nullptr) return error_;
+  if (error_ != 0) {
+    mdb_txn_abort(txn_);
+  } else {
+    note(mdb_txn_commit(txn_));
+  }
+  txn_ = nullptr;
+  return error_;
+}
+
+Cursor::Cursor(const Txn& txn, Table table) : txn_(txn) {
+  if (txn.error() != 0 ||
+      mdb_cursor_open(txn.handle(), txn.environment().table(table), &cursor_) != 0) {
+    cursor_ = nullptr;
+  }
+}
+
+Cursor::~Cursor() {
+  if (cursor_ != nullptr) mdb_cursor_close(cursor_);
+}
+
+bool Cursor::move(std::optional<std::string_view> to) {
+  if (cursor_ == nullptr) return false;
+  MDB_val k = to_val(to.value_or(std::string_view()));
+  MDB_val v{};
+  // An empty key is no key to LMDB: start at the first.
+  const MDB_cursor_op op = !to ? MDB_NEXT : to->empty() ? MDB_FIRST : MDB_SET_RANGE;
+  const int code = mdb_cursor_get(cursor_, &k, &v, op);
+  if (code != 0 && code != MDB_NOTFOUND) txn_.note(code);
+  if (code != 0) return false;
+  key_ = to_view(k);
+  value_ = to_view(v);
+  return true;
+}
+
+void Cursor::remove() {
+  const int code = cursor_ == nullptr ? EINVAL : mdb_cursor_del(cursor_, 0);
+  if (code != 0) txn_.note(code);
+}
+
+}  // namespace queue

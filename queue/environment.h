@@ -1,0 +1,126 @@
+// LMDB with owners: an Environment, its tables, transactions and cursors. Only this room knows
+// LMDB; only the committer writes. Views into the database live as long as their transaction.
+#pragma once
+
+#include <lmdb.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/base/result.h"
+
+namespace queue {
+
+enum class Table : std::uint8_t {
+  kMeta,         // "schema", "uuid"
+  kMessage,      // id -> message
+  kRecipient,    // id, delivery, recipient -> state; only where it is not plainly pending
+  kDelivery,     // id, index -> delivery
+  kDue,          // due time, id, index -> destination; waiting deliveries only
+  kDestination,  // destination, 0, id, index -> nothing
+  kSegment,      // number -> messages and octets in use
+};
+inline constexpr std::size_t kTables = 7;
+
+// Errors that mean "no room", as opposed to "broken": MDB_MAP_FULL, MDB_TXN_FULL, ENOSPC, EDQUOT.
+bool is_no_room(int code);
+
+class Environment {
+ public:
+  // Makes the database where it is missing. Errors: damage, a newer schema, no permission.
+  static base::Result<std::unique_ptr<Environment>> open(const std::string& directory,
+                                                         std::uint64_t map_size);
+  ~Environment();
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  [[nodiscard]] MDB_env* handle() const { return env_; }
+  [[nodiscard]] MDB_dbi table(Table table) const {
+    return tables_[static_cast<std::size_t>(table)];
+  }
+  // 16 octets made with the database; segment files carry them too.
+  [[nodiscard]] const std::string& uuid() const { return uuid_; }
+
+  // Are `pages` pages to be had without touching the reserve, which is kept so that deliveries can
+  // still be recorded and messages removed when the map is full? (Even a removal writes pages.)
+  // New messages leave all of it, bounces half; "full" ends when there is half of it more, so that
+  // it does not come and go with every message.
+  enum class Reserve : std::uint8_t { kHalf = 1, kAll = 2, kAmple = 3 };
+  [[nodiscard]] bool has_room(std::uint64_t pages, Reserve reserve) const;
+  [[nodiscard]] std::uint64_t page_size() const { return page_size_; }
+
+ private:
+  Environment() = default;
+  base::Status prepare();
+
+  MDB_env* env_ = nullptr;
+  std::array<MDB_dbi, kTables> tables_{};
+  std::string uuid_;
+  std::uint64_t page_size_ = 4096;
+};
+
+// A transaction; rolled back unless committed. The first failure sticks: callers put and delete
+// away and look at error() once.
+class Txn {
+ public:
+  enum class Mode : std::uint8_t { kRead, kWrite };
+  Txn(const Environment& environment, Mode mode);
+  ~Txn();
+  Txn(const Txn&) = delete;
+  Txn& operator=(const Txn&) = delete;
+
+  [[nodiscard]] std::optional<std::string_view> get(Table table, std::string_view key) const;
+  void put(Table table, std::string_view key, std::string_view value);
+  // True where it was there.
+  bool remove(Table table, std::string_view key);
+  [[nodiscard]] std::uint64_t count(Table table) const;
+
+  // 0, or the code of the first failure.
+  [[nodiscard]] int error() const { return error_; }
+  // The code; the transaction is over in any case.
+  int commit();
+
+  [[nodiscard]] MDB_txn* handle() const { return txn_; }
+  [[nodiscard]] const Environment& environment() const { return environment_; }
+
+ private:
+  friend class Cursor;
+  void note(int code) const {
+    if (error_ == 0) error_ = code;
+  }
+
+  const Environment& environment_;
+  MDB_txn* txn_ = nullptr;
+  mutable int error_ = 0;
+};
+
+// Walks a table in key order. Its transaction must outlive it.
+class Cursor {
+ public:
+  Cursor(const Txn& txn, Table table);
+  ~Cursor();
+  Cursor(const Cursor&) = delete;
+  Cursor& operator=(const Cursor&) = delete;
+
+  // The first entry at or behind `key`; false at the end.
+  bool seek(std::string_view key) { return move(key); }
+  bool next() { return move(std::nullopt); }
+  [[nodiscard]] std::string_view key() const { return key_; }
+  [[nodiscard]] std::string_view value() const { return value_; }
+  // Of a write transaction: deletes the entry it stands on; next() goes on behind it. The views are
+  // gone with it.
+  void remove();
+
+ private:
+  bool move(std::optional<std::string_view> to);
+
+  const Txn& txn_;
+  MDB_cursor* cursor_ = nullptr;
+  std::string_view key_, value_;
+};
+
+}  // namespace queue

@@ -1,0 +1,107 @@
+// Segment files: where the bytes of messages lie, in `segments/` of the queue's directory, named by
+// their number in 16 hexadecimal digits. A shared segment takes small messages one behind the other
+// and is written by the committer only; an own segment holds one large message and is written by
+// its session until it is submitted. Bytes are never changed once written. What a segment holds is
+// known by the database alone; the file has a header that says whose it is, and then bytes.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/base/result.h"
+#include "queue/store.h"
+
+namespace queue {
+
+inline constexpr std::uint64_t kSegmentHeader = 64;
+enum class SegmentKind : std::uint8_t { kShared = 1, kOwn = 2 };
+
+// An open file; closed with its last user. All calls give 0 or an errno. Thread-safe for reading.
+class SegmentFile {
+ public:
+  SegmentFile(int fd, std::uint64_t number, SegmentKind kind,
+              std::shared_ptr<const FaultHook> fault)
+      : fd_(fd), number_(number), kind_(kind), fault_(std::move(fault)) {}
+  ~SegmentFile();
+  SegmentFile(const SegmentFile&) = delete;
+  SegmentFile& operator=(const SegmentFile&) = delete;
+
+  [[nodiscard]] std::uint64_t number() const { return number_; }
+  [[nodiscard]] SegmentKind kind() const { return kind_; }
+
+  // Everything or an error; `pieces` is used up.
+  int write(std::uint64_t offset, std::vector<iovec> pieces);
+  int write(std::uint64_t offset, std::string_view bytes);
+  // Fills as much of `into` as the file has from `offset` on.
+  int read(std::uint64_t offset, std::span<char> into, std::size_t& got) const;
+  int sync();  // fdatasync
+  void start_writeback(std::uint64_t offset,
+                       std::uint64_t octets);  // so that sync() has less to do
+  int cut(std::uint64_t size);
+  [[nodiscard]] std::uint64_t size() const;
+
+ private:
+  const int fd_;
+  const std::uint64_t number_;
+  const SegmentKind kind_;
+  const std::shared_ptr<const FaultHook> fault_;
+};
+
+// Thread-safe.
+class SegmentDirectory {
+ public:
+  // Makes the directory where it is missing.
+  static base::Result<std::shared_ptr<SegmentDirectory>> open(const std::string& path,
+                                                              const std::string& uuid,
+                                                              FaultHook fault);
+  ~SegmentDirectory();
+
+  // A new file with its header, numbered past all there are; null with `code` set on error.
+  std::shared_ptr<SegmentFile> create(SegmentKind kind, int& code);
+  // For reading (and cutting); a bounded number of them is kept open. Error: missing, not ours.
+  base::Result<std::shared_ptr<SegmentFile>> find(std::uint64_t number);
+  void remove(std::uint64_t number);
+  // fsync of the directory where files were created since the last time. 0 or an errno.
+  int sync_names();
+  // Is there room on disk for `octets` and the reserve that is left for the database?
+  [[nodiscard]] bool has_room(std::uint64_t octets) const;
+  // The same with half a reserve more: so that "full" does not come and go with every message.
+  [[nodiscard]] bool has_ample_room() const;
+  // Is there next to nothing left, so that any write may fail for that?
+  [[nodiscard]] bool is_out_of_room() const;
+
+  [[nodiscard]] base::Result<std::vector<std::uint64_t>> list() const;
+  // Numbers up to here are taken.
+  void reserve_numbers(std::uint64_t up_to);
+
+ private:
+  struct Room {
+    std::uint64_t free = 0;
+    std::uint64_t reserve = 0;
+  };
+  [[nodiscard]] Room room() const;
+  SegmentDirectory(int fd, std::string path, std::string uuid, FaultHook fault);
+
+  const int fd_;
+  const std::string path_, uuid_;
+  const std::shared_ptr<const FaultHook> fault_;
+  std::atomic<std::uint64_t> last_number_{0};
+  std::atomic<bool> created_{false};
+
+  std::mutex mutex_;
+  using Recent = std::list<std::shared_ptr<SegmentFile>>;  // most recently used first
+  Recent recent_;
+  std::unordered_map<std::uint64_t, Recent::iterator> open_;
+};
+
+}  // namespace queue

@@ -1,0 +1,211 @@
+#include "queue/store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/base/log.h"
+#include "queue/committer.h"
+#include "queue/recovery.h"
+
+namespace queue {
+namespace {
+
+// What a waiting change costs in memory beside its texts.
+constexpr std::int64_t kWorkOctets = 1024;
+
+base::Status make_directory(const std::string& path) {
+  for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
+    const std::string part = path.substr(0, at);
+    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
+      return base::error("cannot make the directory " + part + ": " + std::strerror(errno));
+    }
+    if (at == std::string::npos) return base::Ok{};
+  }
+}
+
+// So that the names of a database that was just made survive power loss too.
+base::Status sync_directory(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = fd >= 0 && fsync(fd) == 0;
+  const int code = errno;
+  if (fd >= 0) close(fd);
+  if (synced) return base::Ok{};
+  return base::error("cannot sync the directory " + path + ": " + std::strerror(code));
+}
+
+std::int64_t octets_of(const NewMessage& message) {
+  const Message& m = message.message;
+  return kWorkOctets +
+         static_cast<std::int64_t>(message.prefix.size() + m.judgement.size() + m.details.size() +
+                                   128 * m.envelope.recipients.size());
+}
+
+}  // namespace
+
+struct Store::Parts {
+  StoreOptions options;
+  std::unique_ptr<DirectoryLock> lock;
+  std::unique_ptr<Environment> environment;
+  std::shared_ptr<Pressure> pressure;
+  std::shared_ptr<SegmentDirectory> segments;
+  std::unique_ptr<Committer> committer;  // last: ends first
+
+  template <typename What>
+  void enqueue(What what, OnDone on_done);
+  void enqueue(std::unique_ptr<Work> work);
+};
+
+Store::Store() : parts_(std::make_unique<Parts>()) {}
+Store::~Store() = default;
+
+base::Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
+  const std::string directory = options.directory;
+  if (auto made = make_directory(directory); !made) return made.error();
+  if (auto local = check_file_system(directory); !local) return local.error();
+  std::unique_ptr<Store> store(new Store);
+  Parts& parts = *store->parts_;
+  auto lock = DirectoryLock::take(directory);
+  if (!lock) return lock.error();
+  parts.lock = std::make_unique<DirectoryLock>(lock.take());
+  auto environment =
+      Environment::open(directory, static_cast<std::uint64_t>(options.limits->queue_map_size));
+  if (!environment) return environment.error();
+  parts.environment = environment.take();
+  parts.pressure = std::make_shared<Pressure>(options.limits->pending_octets, options.metrics);
+  auto segments =
+      SegmentDirectory::open(directory + "/segments", parts.environment->uuid(), options.fault);
+  if (!segments) return segments.error();
+  parts.segments = segments.take();
+  if (auto recovered = recover(*parts.environment, *parts.segments); !recovered) {
+    return recovered.error();
+  }
+  for (const std::string& path : {directory, directory + "/.."}) {
+    if (auto synced = sync_directory(path); !synced) return synced.error();
+  }
+  std::uint64_t messages = 0;
+  {
+    const Txn txn(*parts.environment, Txn::Mode::kRead);
+    messages = txn.count(Table::kMessage);
+  }
+  parts.options = std::move(options);
+  parts.committer = std::make_unique<Committer>(
+      Committer::Needs{*parts.environment, parts.segments, parts.pressure, *parts.options.limits,
+                       *parts.options.clock, parts.options.metrics, parts.options.fault},
+      messages);
+  return store;
+}
+
+void Store::Parts::enqueue(std::unique_ptr<Work> owned) {
+  Work& work = *owned;
+  std::vector<NewMessage>* also = nullptr;
+  std::span<NewMessage> messages;
+  if (auto* message = std::get_if<NewMessage>(&work.what)) messages = {message, 1};
+  if (auto* update = std::get_if<DeliveryUpdate>(&work.what)) also = &update->also;
+  if (also != nullptr) messages = *also;
+  std::int64_t octets = kWorkOctets;
+  for (NewMessage& message : messages) {
+    octets += octets_of(message);
+    work.octets += message.prefix.size();
+    auto* content = static_cast<StoredContent*>(message.content.get());
+    if (content == nullptr) continue;
+    work.octets += content->size();
+    const Failure failure = content->finish();
+    if (work.answer == Failure::kNone) work.answer = failure;
+  }
+  // Updates are few for every message and must not be lost; new messages can come again.
+  if (pressure->is_flooded() && std::holds_alternative<NewMessage>(work.what)) {
+    work.answer = Failure::kBusy;
+  }
+  work.answered_early = work.answer != Failure::kNone;
+  if (work.answered_early) {
+    work.what = Work::Refused{};
+    work.octets = 0;
+  } else {
+    work.charge = Charge(pressure);
+    work.charge.set(octets);
+  }
+  committer->submit(std::move(owned));
+}
+
+template <typename What>
+void Store::Parts::enqueue(What what, OnDone on_done) {
+  auto work = std::make_unique<Work>();
+  work->what = std::move(what);
+  work->on_done = std::move(on_done);
+  enqueue(std::move(work));
+}
+
+std::unique_ptr<Content> Store::begin_content() {
+  return std::make_unique<StoredContent>(
+      parts_->segments, parts_->pressure,
+      static_cast<std::uint64_t>(parts_->options.limits->body_memory));
+}
+
+void Store::submit(NewMessage message, OnDone on_done) {
+  parts_->enqueue(std::move(message), std::move(on_done));
+}
+
+void Store::update(DeliveryUpdate update, OnDone on_done) {
+  parts_->enqueue(std::move(update), std::move(on_done));
+}
+
+void Store::retry(const base::Id& id, OnDone on_done) {
+  parts_->enqueue(OperatorOrder{Order::kRetry, id, {}}, std::move(on_done));
+}
+
+void Store::hold(const base::Id& id, std::string reason, OnDone on_done) {
+  parts_->enqueue(OperatorOrder{Order::kHold, id, std::move(reason)}, std::move(on_done));
+}
+
+void Store::release(const base::Id& id, OnDone on_done) {
+  parts_->enqueue(OperatorOrder{Order::kRelease, id, {}}, std::move(on_done));
+}
+
+void Store::remove(const base::Id& id, OnDone on_done) {
+  parts_->enqueue(OperatorOrder{Order::kRemove, id, {}}, std::move(on_done));
+}
+
+void Store::on_waiting(OnWaiting callback) { parts_->committer->on_waiting(std::move(callback)); }
+
+Health Store::health() const { return parts_->pressure->health(); }
+
+std::optional<Message> Store::find(const base::Id& id) const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  return find_message(txn, id);
+}
+
+std::vector<Delivery> Store::deliveries(const base::Id& id) const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  return find_deliveries(txn, id);
+}
+
+std::optional<Delivery> Store::delivery(const base::Id& id, std::uint32_t index) const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  return find_delivery(txn, id, index);
+}
+
+base::Result<std::unique_ptr<ContentReader>> Store::open_content(const Message& message) const {
+  auto file = parts_->segments->find(message.body.segment);
+  if (!file) return file.error();
+  return std::unique_ptr<ContentReader>(std::make_unique<StoredReader>(file.take(), message.body));
+}
+
+Listing Store::list(const Filter& filter) const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  const auto most = static_cast<std::size_t>(parts_->options.limits->queue_list);
+  return list_deliveries(txn, filter, std::min(filter.rows_max, most));
+}
+
+std::vector<Store::Due> Store::due(const std::optional<Due>& after, std::size_t rows_max) const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  return list_due(txn, after, rows_max);
+}
+
+std::uint64_t Store::message_count() const { return parts_->committer->message_count(); }
+
+}  // namespace queue

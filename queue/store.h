@@ -1,0 +1,176 @@
+// The durable queue: metadata in LMDB, bodies in append-only segment files, one committer thread
+// that groups everything pending into one fdatasync and one LMDB transaction (docs/decisions).
+// What was reported as done survives kill -9 and power loss; what was not may or may not be there,
+// and is then removed on start.
+//
+// Thread-safe. One Store a state directory: a second process is refused. Owned by main.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/base/limits.h"
+#include "core/base/metrics.h"
+#include "core/base/result.h"
+#include "queue/records.h"
+
+namespace queue {
+
+// Typed causes, so that the 4xx blames the right party.
+enum class Failure : std::uint8_t {
+  kNone,
+  kBusy,      // pending octets past the limit: 452 4.3.1, soon better
+  kFull,      // no space on disk or in the map: 452 4.3.1
+  kFailed,    // an fsync or a commit failed: the store is poisoned, 451 4.3.0 until restarted
+  kNotFound,  // no such message or delivery
+};
+
+// The bytes of a message on their way in. Small ones stay in memory; one that outgrows
+// limits.body_memory goes to a segment file of its own as it comes. Not thread-safe; one session's.
+// Destroyed without commit: its file is removed.
+class Content {
+ public:
+  virtual ~Content() = default;
+  // kNone or kFull or kFailed; after a failure the content is of no use any more. Writes to a file,
+  // never syncs.
+  virtual Failure append(std::string_view bytes) = 0;
+  [[nodiscard]] virtual std::uint64_t size() const = 0;
+  // What was appended so far, for re-reading before commit (MIME structure); false on I/O error.
+  virtual bool read(std::uint64_t offset, std::span<char> into) const = 0;
+};
+
+struct NewMessage {
+  Message message;  // body is filled in by the store; the id must be new, kFailed otherwise
+  std::string prefix;
+  std::unique_ptr<Content> content;  // of the same store's begin_content(); null: no octets
+  std::vector<Delivery>
+      deliveries;  // at least one, kNotFound otherwise; id and index are filled in
+};
+
+// One change to a delivery after an attempt, atomic with `also`: all of it or nothing. Recipients
+// that are not named keep their state. A delivery that the operator held meanwhile stays held
+// unless it is finished. Replies are kept up to 2048 octets.
+struct DeliveryUpdate {
+  base::Id id;
+  std::uint32_t index = 0;
+  std::vector<RecipientStatus> recipients;  // only those that changed
+  bool finished = false;          // remove the delivery; the message goes with its last one
+  State state = State::kWaiting;  // else: its new state ...
+  std::uint32_t attempts = 0;
+  std::int64_t next_attempt_ms = 0;
+  std::string last_reply;
+  std::vector<NewMessage> also;  // e.g. the bounce, in the same transaction
+};
+
+// Reads prefix + content of a stored message, positioned, bounded. Keeps its segment file open,
+// also when the message is removed meanwhile. A first reading from start to end checks the
+// checksum: its last read fails where the bytes are not those that came in. Thread-safe.
+class ContentReader {
+ public:
+  virtual ~ContentReader() = default;
+  [[nodiscard]] virtual std::uint64_t prefix_size() const = 0;
+  [[nodiscard]] virtual std::uint64_t size() const = 0;  // prefix + content
+  // Fills as much of `into` as there is from `offset` on; the count, 0 at the end.
+  virtual base::Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const = 0;
+};
+
+struct Filter {
+  std::string tenant, domain, destination;  // empty: any
+  std::optional<State> state;
+  std::optional<base::Id> id;
+  std::size_t rows_max = 1000;
+};
+struct Row {
+  Message message;  // without body bytes
+  Delivery delivery;
+};
+struct Listing {
+  std::vector<Row> rows;
+  std::uint64_t total = 0;  // matching, also those beyond rows_max
+};
+
+struct Health {
+  Failure failure = Failure::kNone;  // kNone: MAIL may be taken
+  std::string reason;                // a sentence for the operator
+};
+
+// For tests of failing disks: asked before every write, sync and commit; 0 lets it happen, an errno
+// is what it then fails with.
+enum class FileCall : std::uint8_t { kWrite, kSync, kCommit };
+using FaultHook = std::function<int(FileCall)>;
+
+struct StoreOptions {
+  std::string directory;  // state_dir/queue; made where it is missing
+  const base::Limits* limits = nullptr;
+  const base::Clock* clock = nullptr;
+  base::Metrics* metrics = nullptr;
+  FaultHook fault;  // empty outside tests; called from several threads
+};
+
+class Store {
+ public:
+  using OnDone = std::function<void(Failure)>;
+  // A delivery that is waiting: told after commit, from the committer's thread.
+  using OnWaiting = std::function<void(const std::string& destination, const base::Id& id,
+                                       std::uint32_t index, std::int64_t due_ms)>;
+
+  // Opens, recovers (cuts torn tails, removes orphans) and starts the committer. Errors: another
+  // process has it, a network file system, a newer format, damage, with what to do.
+  static base::Result<std::unique_ptr<Store>> open(StoreOptions options);
+  ~Store();  // finishes what is pending, answers it, closes
+
+  std::unique_ptr<Content> begin_content();
+  // Every call is answered exactly once through `on_done`, from the committer's thread, after the
+  // change is on disk (kNone) or is not to be relied on (anything else; after kFailed it may be
+  // found there at the next start). May be called from callbacks.
+  void submit(NewMessage message, OnDone on_done);
+  void update(DeliveryUpdate update, OnDone on_done);
+  // The operator's changes, to all deliveries of the message; kNotFound where there is none.
+  // retry: due now, also what was held. hold: what waits is held, last_reply becomes `reason`.
+  // release: what was held is due now, what waits keeps its time. remove: gone, without a bounce.
+  void retry(const base::Id& id, OnDone on_done);
+  void hold(const base::Id& id, std::string reason, OnDone on_done);
+  void release(const base::Id& id, OnDone on_done);
+  void remove(const base::Id& id, OnDone on_done);
+
+  void on_waiting(OnWaiting callback);  // once, before traffic
+
+  // Cheap, no I/O: may MAIL be taken now? kBusy and kFull pass by themselves (room is looked for a
+  // few times a second), kFailed does not.
+  [[nodiscard]] Health health() const;
+
+  // Reads; short LMDB transactions; any thread.
+  [[nodiscard]] std::optional<Message> find(const base::Id& id) const;
+  [[nodiscard]] std::vector<Delivery> deliveries(const base::Id& id) const;
+  [[nodiscard]] std::optional<Delivery> delivery(const base::Id& id, std::uint32_t index) const;
+  [[nodiscard]] base::Result<std::unique_ptr<ContentReader>> open_content(
+      const Message& message) const;
+  // In order of id, at most limits.queue_list rows. Without a filter its time does not depend on
+  // the length of the queue; with one it is a scan (of one destination's deliveries, where that is
+  // given).
+  [[nodiscard]] Listing list(const Filter& filter) const;
+  struct Due {
+    std::int64_t due_ms;
+    base::Id id;
+    std::uint32_t index;
+    std::string destination;
+  };
+  // Waiting deliveries in order of due time, at most `rows_max`, starting behind `after`
+  // (exclusive).
+  [[nodiscard]] std::vector<Due> due(const std::optional<Due>& after, std::size_t rows_max) const;
+  [[nodiscard]] std::uint64_t message_count() const;
+
+ private:
+  Store();
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace queue

@@ -1,0 +1,292 @@
+#include "queue/tables.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/base/log.h"
+
+namespace queue {
+namespace {
+
+std::string cut(const std::string& reply) { return reply.substr(0, kReplyMax); }
+
+void load_recipients(const Txn& txn, Delivery& delivery) {
+  Cursor cursor(txn, Table::kRecipient);
+  const std::string prefix = delivery_key(delivery.id, delivery.index);
+  bool more = cursor.seek(prefix);
+  // Rows are in the order of recipients, and so are, as a rule, the delivery's numbers.
+  for (RecipientStatus& status : delivery.recipients) {
+    const std::string key = recipient_key(delivery.id, delivery.index, status.index);
+    if (!more) return;
+    if (cursor.key() < key || cursor.key() > key) {
+      const auto row = txn.get(Table::kRecipient, key);
+      if (!row) continue;
+      if (auto known = decode_recipient(status.index, *row)) status = *std::move(known);
+      continue;
+    }
+    if (auto known = decode_recipient(status.index, cursor.value())) status = *std::move(known);
+    more = cursor.next();
+  }
+}
+
+std::optional<Delivery> decode_row(const Txn& txn, const Cursor& cursor) {
+  const auto key = parse_delivery_key(cursor.key());
+  if (!key) return std::nullopt;
+  auto delivery = decode_delivery(key->id, key->index, cursor.value());
+  if (delivery) load_recipients(txn, *delivery);
+  return delivery;
+}
+
+void write_delivery(Txn& txn, const Delivery& delivery, Changes& changes) {
+  txn.put(Table::kDelivery, delivery_key(delivery.id, delivery.index), encode_delivery(delivery));
+  if (delivery.state != State::kWaiting) return;
+  txn.put(Table::kDue, due_key(delivery.next_attempt_ms, delivery.id, delivery.index),
+          delivery.destination);
+  changes.waiting.push_back(
+      {delivery.destination, delivery.id, delivery.index, delivery.next_attempt_ms});
+}
+
+void write_recipient(Txn& txn, const Delivery& delivery, RecipientStatus status) {
+  const std::string key = recipient_key(delivery.id, delivery.index, status.index);
+  if (status.state == RecipientState::kPending && status.last_reply.empty()) {
+    txn.remove(Table::kRecipient, key);
+    return;
+  }
+  status.last_reply = cut(status.last_reply);
+  txn.put(Table::kRecipient, key, encode_recipient(status));
+}
+
+void unschedule(Txn& txn, const Delivery& delivery) {
+  if (delivery.state != State::kWaiting) return;
+  txn.remove(Table::kDue, due_key(delivery.next_attempt_ms, delivery.id, delivery.index));
+}
+
+void remove_rows(Txn& txn, Table table, std::string_view prefix) {
+  Cursor cursor(txn, table);
+  for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix);
+       more = cursor.next()) {
+    cursor.remove();
+    if (txn.error() != 0) return;
+  }
+}
+
+void remove_delivery(Txn& txn, const Delivery& delivery) {
+  const std::string key = delivery_key(delivery.id, delivery.index);
+  unschedule(txn, delivery);
+  txn.remove(Table::kDestination,
+             destination_key(delivery.destination, delivery.id, delivery.index));
+  txn.remove(Table::kDelivery, key);
+  remove_rows(txn, Table::kRecipient, key);
+}
+
+bool has_deliveries(const Txn& txn, const base::Id& id) {
+  Cursor cursor(txn, Table::kDelivery);
+  return cursor.seek(id.key()) && cursor.key().starts_with(id.key());
+}
+
+void remove_message(Txn& txn, const base::Id& id, Changes& changes) {
+  const auto record = txn.get(Table::kMessage, id.key());
+  if (!record) return;
+  if (const auto body = decode_body(*record)) {
+    SegmentUse& use = changes.usage[body->segment];
+    use.messages -= 1;
+    use.octets -= static_cast<std::int64_t>(body->size());
+  }
+  txn.remove(Table::kMessage, id.key());
+  changes.messages -= 1;
+}
+
+}  // namespace
+
+std::optional<Message> find_message(const Txn& txn, const base::Id& id) {
+  const auto record = txn.get(Table::kMessage, id.key());
+  if (!record) return std::nullopt;
+  auto message = decode_message(id, *record);
+  if (!message) base::log_error("queue record is damaged", {{"id", id.str()}});
+  return message;
+}
+
+std::optional<Delivery> find_delivery(const Txn& txn, const base::Id& id, std::uint32_t index) {
+  const auto record = txn.get(Table::kDelivery, delivery_key(id, index));
+  if (!record) return std::nullopt;
+  auto delivery = decode_delivery(id, index, *record);
+  if (delivery) load_recipients(txn, *delivery);
+  return delivery;
+}
+
+std::vector<Delivery> find_deliveries(const Txn& txn, const base::Id& id) {
+  std::vector<Delivery> found;
+  Cursor cursor(txn, Table::kDelivery);
+  for (bool more = cursor.seek(id.key()); more && cursor.key().starts_with(id.key());
+       more = cursor.next()) {
+    if (auto delivery = decode_row(txn, cursor)) found.push_back(*std::move(delivery));
+  }
+  return found;
+}
+
+Listing list_deliveries(const Txn& txn, const Filter& filter, std::size_t rows_max) {
+  Listing listing;
+  const bool by_message = !filter.tenant.empty() || !filter.domain.empty();
+  const bool by_destination = !filter.destination.empty() && !filter.id;
+  const bool unfiltered = !by_message && filter.destination.empty() && !filter.state && !filter.id;
+  const Table table = by_destination ? Table::kDestination : Table::kDelivery;
+  const std::string prefix = by_destination ? destination_prefix(filter.destination)
+                             : filter.id    ? std::string(filter.id->key())
+                                            : std::string();
+  Cursor cursor(txn, table);
+  for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix);
+       more = cursor.next()) {
+    if (unfiltered && listing.rows.size() >= rows_max) break;
+    const auto key = parse_delivery_key(cursor.key().substr(by_destination ? prefix.size() : 0));
+    if (!key) continue;
+    const auto record = by_destination
+                            ? txn.get(Table::kDelivery, delivery_key(key->id, key->index))
+                            : cursor.value();
+    auto delivery = record ? decode_delivery(key->id, key->index, *record) : std::nullopt;
+    if (!delivery) continue;
+    if (!filter.destination.empty() && delivery->destination != filter.destination) continue;
+    if (filter.state && delivery->state != *filter.state) continue;
+    const bool wanted = listing.rows.size() < rows_max;
+    if (wanted || by_message) {
+      auto message = find_message(txn, key->id);
+      if (!message || (!filter.tenant.empty() && message->tenant != filter.tenant) ||
+          (!filter.domain.empty() && message->domain != filter.domain)) {
+        continue;
+      }
+      if (wanted) {
+        load_recipients(txn, *delivery);
+        listing.rows.push_back({*std::move(message), *std::move(delivery)});
+      }
+    }
+    ++listing.total;
+  }
+  if (unfiltered) listing.total = txn.count(Table::kDelivery);
+  return listing;
+}
+
+std::vector<Store::Due> list_due(const Txn& txn, const std::optional<Store::Due>& after,
+                                 std::size_t rows_max) {
+  std::vector<Store::Due> found;
+  const std::string start = after ? due_key(after->due_ms, after->id, after->index) : std::string();
+  Cursor cursor(txn, Table::kDue);
+  for (bool more = cursor.seek(start); more && found.size() < rows_max; more = cursor.next()) {
+    const auto key = parse_due_key(cursor.key());
+    if (!key || (after && cursor.key() == start)) continue;
+    found.push_back({key->due_ms, key->id, key->index, std::string(cursor.value())});
+  }
+  return found;
+}
+
+Failure insert_message(Txn& txn, const NewMessage& message, Changes& changes) {
+  const base::Id& id = message.message.id;
+  // Without a delivery nothing would ever take it out again; an id that is taken is no new message.
+  if (message.deliveries.empty()) return Failure::kNotFound;
+  if (txn.get(Table::kMessage, id.key())) return Failure::kFailed;
+  txn.put(Table::kMessage, id.key(), encode_message(message.message));
+  std::uint32_t index = 0;
+  for (Delivery delivery : message.deliveries) {
+    delivery.id = id;
+    delivery.index = index++;
+    delivery.last_reply = cut(delivery.last_reply);
+    write_delivery(txn, delivery, changes);
+    txn.put(Table::kDestination, destination_key(delivery.destination, id, delivery.index), {});
+    for (const RecipientStatus& status : delivery.recipients) {
+      write_recipient(txn, delivery, status);
+    }
+  }
+  SegmentUse& use = changes.usage[message.message.body.segment];
+  use.messages += 1;
+  use.octets += static_cast<std::int64_t>(message.message.body.size());
+  changes.messages += 1;
+  return Failure::kNone;
+}
+
+Failure update_delivery(Txn& txn, const DeliveryUpdate& update, Changes& changes) {
+  const auto record = txn.get(Table::kDelivery, delivery_key(update.id, update.index));
+  auto delivery = record ? decode_delivery(update.id, update.index, *record) : std::nullopt;
+  if (!delivery) return Failure::kNotFound;
+  std::set<base::Id> new_ids;  // looked at first: nothing may fail half-way
+  for (const NewMessage& message : update.also) {
+    if (message.deliveries.empty()) return Failure::kNotFound;
+    const base::Id& id = message.message.id;
+    if (!new_ids.insert(id).second || txn.get(Table::kMessage, id.key())) return Failure::kFailed;
+  }
+  if (update.finished) {
+    remove_delivery(txn, *delivery);
+    if (!has_deliveries(txn, update.id)) remove_message(txn, update.id, changes);
+  } else {
+    unschedule(txn, *delivery);
+    // What the operator held while an attempt was under way stays held.
+    if (delivery->state != State::kHeld) delivery->state = update.state;
+    delivery->attempts = update.attempts;
+    delivery->next_attempt_ms = update.next_attempt_ms;
+    delivery->last_reply = cut(update.last_reply);
+    write_delivery(txn, *delivery, changes);
+    for (const RecipientStatus& status : update.recipients) {
+      const auto is_it = [&](const RecipientStatus& r) { return r.index == status.index; };
+      if (std::any_of(delivery->recipients.begin(), delivery->recipients.end(), is_it)) {
+        write_recipient(txn, *delivery, status);
+      }
+    }
+  }
+  for (const NewMessage& message : update.also) {
+    if (const Failure f = insert_message(txn, message, changes); f != Failure::kNone) return f;
+  }
+  return Failure::kNone;
+}
+
+Failure obey(Txn& txn, const OperatorOrder& order, std::int64_t now_ms, Changes& changes) {
+  std::vector<Delivery> deliveries;
+  {
+    Cursor cursor(txn, Table::kDelivery);
+    for (bool more = cursor.seek(order.id.key()); more && cursor.key().starts_with(order.id.key());
+         more = cursor.next()) {
+      const auto key = parse_delivery_key(cursor.key());
+      auto delivery = decode_delivery(order.id, key ? key->index : 0, cursor.value());
+      if (delivery) deliveries.push_back(*std::move(delivery));
+    }
+  }
+  const bool exists = txn.get(Table::kMessage, order.id.key()).has_value();
+  if (!exists && deliveries.empty()) return Failure::kNotFound;
+  for (Delivery& delivery : deliveries) {
+    if (order.order == Order::kRemove) {
+      remove_delivery(txn, delivery);
+      continue;
+    }
+    const bool held = delivery.state == State::kHeld;
+    if (order.order == Order::kRelease && !held) continue;
+    unschedule(txn, delivery);
+    if (order.order == Order::kHold) {
+      delivery.state = State::kHeld;
+      delivery.last_reply = cut(order.reason);
+    } else {
+      delivery.state = State::kWaiting;
+      delivery.next_attempt_ms = now_ms;
+    }
+    write_delivery(txn, delivery, changes);
+  }
+  if (order.order == Order::kRemove) {
+    remove_rows(txn, Table::kDelivery, order.id.key());  // what could not be decoded
+    remove_message(txn, order.id, changes);
+  }
+  return Failure::kNone;
+}
+
+void settle_segments(Txn& txn, std::optional<std::uint64_t> active, bool drop_active,
+                     Changes& changes) {
+  for (const auto& [number, change] : changes.usage) {
+    const std::string key = segment_key(number);
+    const auto record = txn.get(Table::kSegment, key);
+    SegmentUse use = (record ? decode_segment(*record) : std::nullopt).value_or(SegmentUse{});
+    use.messages += change.messages;
+    use.octets += change.octets;
+    if (use.messages > 0 || (number == active && !drop_active)) {
+      txn.put(Table::kSegment, key, encode_segment(use));
+      continue;
+    }
+    txn.remove(Table::kSegment, key);
+    changes.emptied.push_back(number);
+  }
+}
+
+}  // namespace queue

@@ -1,0 +1,171 @@
+#include "relayd/admin/plan_json.h"
+
+#include <initializer_list>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "core/base/units.h"
+
+namespace admin {
+namespace {
+
+using nlohmann::json;
+
+// One table of the document and where it stands. Mistakes are thrown and caught in read_plan().
+class Table {
+ public:
+  Table(const json& value, std::string path, std::initializer_list<std::string_view> keys)
+      : value_(value), path_(std::move(path)) {
+    if (!value.is_object()) throw PlanMistake{path_, "a table is expected"};
+    for (const auto& [key, unused] : value.items()) {
+      bool known = false;
+      std::string list;
+      for (const std::string_view candidate : keys) {
+        known = known || key == candidate;
+        list += (list.empty() ? "" : ", ") + std::string(candidate);
+      }
+      if (!known) throw PlanMistake{at(key), "unknown key; known here: " + list};
+    }
+  }
+
+  [[nodiscard]] std::string at(const std::string& key) const {
+    return path_.empty() ? key : path_ + "." + key;
+  }
+
+  [[nodiscard]] std::optional<std::string> text(const std::string& key) const {
+    const auto found = value_.find(key);
+    if (found == value_.end()) return std::nullopt;
+    if (!found->is_string()) throw PlanMistake{at(key), "a string is expected"};
+    return found->get<std::string>();
+  }
+  [[nodiscard]] std::string needed_text(const std::string& key) const {
+    auto found = text(key);
+    if (!found || found->empty()) throw PlanMistake{at(key), "is missing"};
+    return std::move(*found);
+  }
+
+  [[nodiscard]] std::optional<unsigned> number(const std::string& key, unsigned most) const {
+    const auto found = value_.find(key);
+    if (found == value_.end()) return std::nullopt;
+    if (!found->is_number_integer() || found->get<std::int64_t>() < 0 ||
+        found->get<std::int64_t>() > most) {
+      throw PlanMistake{at(key), "a whole number up to " + std::to_string(most) + " is expected"};
+    }
+    return found->get<unsigned>();
+  }
+
+  template <typename E>
+  [[nodiscard]] std::optional<E> word(const std::string& key,
+                                      std::optional<E> (*parse)(std::string_view),
+                                      std::string_view expected) const {
+    const auto found = text(key);
+    if (!found) return std::nullopt;
+    const auto value = parse(*found);
+    if (!value) throw PlanMistake{at(key), "expected: " + std::string(expected)};
+    return value;
+  }
+
+  template <typename Read>
+  void each(const std::string& key, Read read) const {
+    const auto found = value_.find(key);
+    if (found == value_.end()) return;
+    if (!found->is_array()) throw PlanMistake{at(key), "[[" + key + "]] is expected, a list of tables"};
+    for (std::size_t i = 0; i < found->size(); ++i) {
+      read((*found)[i], at(key) + "[" + std::to_string(i) + "]");
+    }
+  }
+
+  [[nodiscard]] const json* child(const std::string& key) const {
+    const auto found = value_.find(key);
+    return found == value_.end() ? nullptr : &*found;
+  }
+
+ private:
+  const json& value_;
+  std::string path_;
+};
+
+policy::SmarthostPlan read_smarthost(const json& value, const std::string& path) {
+  const Table table(value, path,
+                    {"host", "port", "tls", "username", "password", "reconnect_interval",
+                     "connections"});
+  policy::SmarthostPlan plan;
+  plan.host = table.needed_text("host");
+  if (const auto port = table.number("port", 65535)) plan.port = *port;
+  if (const auto tls =
+          table.word("tls", policy::parse_smarthost_tls, "starttls, implicit or none")) {
+    plan.tls = *tls;
+  }
+  plan.username = table.text("username").value_or("");
+  plan.password = table.text("password");
+  if (const auto interval = table.text("reconnect_interval")) {
+    const auto interval_ms = base::parse_duration_ms(*interval);
+    if (!interval_ms) {
+      throw PlanMistake{table.at("reconnect_interval"), "a duration is expected, as in 30s or 2m"};
+    }
+    plan.reconnect_interval_ms = *interval_ms;
+  }
+  if (const auto connections = table.number("connections", 1'000'000)) {
+    plan.connections = *connections;
+  }
+  return plan;
+}
+
+policy::AddressPlan read_address(const json& value, const std::string& path) {
+  const Table table(value, path, {"address", "smarthost"});
+  policy::AddressPlan plan;
+  plan.address = table.needed_text("address");
+  if (const json* smarthost = table.child("smarthost")) {
+    plan.smarthost = read_smarthost(*smarthost, table.at("smarthost"));
+  }
+  return plan;
+}
+
+policy::DomainPlan read_domain(const json& value, const std::string& path) {
+  const Table table(value, path, {"name", "mode", "inbound", "smarthost", "address"});
+  policy::DomainPlan plan;
+  plan.name = table.needed_text("name");
+  plan.mode = table.word("mode", policy::parse_mode, "two-way or outbound-only");
+  plan.inbound =
+      table.word("inbound", policy::parse_inbound_mode, "standard, enhanced or strict");
+  if (const json* smarthost = table.child("smarthost")) {
+    plan.smarthost = read_smarthost(*smarthost, table.at("smarthost"));
+  }
+  table.each("address", [&](const json& row, const std::string& where) {
+    plan.addresses.push_back(read_address(row, where));
+  });
+  return plan;
+}
+
+policy::TenantPlan read_tenant(const json& value, const std::string& path) {
+  const Table table(value, path, {"name", "backend", "domain"});
+  policy::TenantPlan plan;
+  plan.name = table.needed_text("name");
+  if (const json* child = table.child("backend")) {
+    const Table backend(*child, table.at("backend"), {"url", "format"});
+    plan.backend_url = backend.text("url").value_or("");
+    plan.format = backend.word("format", policy::parse_ticket_format, "json, rfc822 or mailgun");
+  }
+  table.each("domain", [&](const json& row, const std::string& where) {
+    plan.domains.push_back(read_domain(row, where));
+  });
+  return plan;
+}
+
+}  // namespace
+
+std::variant<policy::Plan, PlanMistake> read_plan(const json& document) {
+  try {
+    const Table table(document, "", {"tenant"});
+    policy::Plan plan;
+    table.each("tenant", [&](const json& row, const std::string& where) {
+      plan.tenants.push_back(read_tenant(row, where));
+    });
+    return plan;
+  } catch (const PlanMistake& mistake) {
+    return mistake;
+  }
+}
+
+}  // namespace admin

@@ -1,0 +1,50 @@
+// The admin API: HTTP and JSON on a Unix socket (and TCP with a token, where asked for), health and
+// metrics beside it. The routes are in the register_ functions of the *_api.cc files. Loop's thread only;
+// what it is given outlives it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/base/clock.h"
+#include "core/base/limits.h"
+#include "core/base/metrics.h"
+#include "core/base/result.h"
+#include "core/dns/resolver.h"
+#include "core/net/loop.h"
+#include "policy/account_store.h"
+#include "queue/store.h"
+
+namespace admin {
+
+struct AdminOptions {
+  net::Loop* loop = nullptr;
+  policy::AccountStore* accounts = nullptr;
+  queue::Store* store = nullptr;
+  base::Metrics* metrics = nullptr;
+  dns::Resolver* resolver = nullptr;  // of this loop
+  const base::Clock* clock = nullptr;
+  const base::Limits* limits = nullptr;
+  std::string socket;      // admin.socket
+  std::string listen;      // admin.listen, "" for none
+  std::string token_file;  // admin.token_file; needed with `listen`
+  std::string hostname, version;
+  std::function<bool()> ready;  // may be empty: always; asked on the loop's thread
+};
+
+class AdminServer {
+ public:
+  // Errors name the configuration key.
+  static base::Result<std::unique_ptr<AdminServer>> open(AdminOptions options);
+  // Requests that wait for an answer are dropped; the Unix socket's file is removed.
+  ~AdminServer();
+  [[nodiscard]] unsigned tcp_port() const;  // 0 where there is none
+
+ private:
+  AdminServer();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace admin

@@ -1,0 +1,88 @@
+#include "relayd/egress/outcome.h"
+
+#include <algorithm>
+
+namespace egress {
+namespace {
+
+constexpr int kExpiredCode = 554;
+
+std::string status_of(const smtp::Reply& reply) {
+  if (!reply.enhanced.empty()) return reply.enhanced;
+  return reply.permanent() ? "5.0.0" : "4.0.0";
+}
+
+}  // namespace
+
+std::int64_t retry_delay_ms(const std::vector<std::int64_t>& retry_ms, std::uint32_t attempt,
+                            std::uint64_t spread) {
+  const std::size_t step = std::min<std::size_t>(std::max(attempt, 1U) - 1, retry_ms.size() - 1);
+  const std::int64_t delay_ms = retry_ms[step];
+  const std::int64_t tenth_ms = delay_ms / 10;
+  if (tenth_ms == 0) return delay_ms;
+  return delay_ms - tenth_ms +
+         static_cast<std::int64_t>(spread % static_cast<std::uint64_t>(2 * tenth_ms + 1));
+}
+
+std::vector<std::uint32_t> pending_recipients(const queue::Delivery& delivery) {
+  std::vector<std::uint32_t> pending;
+  for (const queue::RecipientStatus& recipient : delivery.recipients) {
+    if (recipient.state == queue::RecipientState::kPending) pending.push_back(recipient.index);
+  }
+  return pending;
+}
+
+Judged judge_replies(const queue::Message& message, const queue::Delivery& delivery,
+                     const std::vector<smtp::Reply>& replies, std::string_view remote,
+                     const std::vector<std::int64_t>& retry_ms, std::int64_t now_ms) {
+  Judged judged;
+  queue::DeliveryUpdate& update = judged.update;
+  update.id = delivery.id;
+  update.index = delivery.index;
+  update.attempts = delivery.attempts + 1;
+  update.finished = true;
+  const bool expired = message.expiry_ms <= now_ms;
+  const std::vector<std::uint32_t> pending = pending_recipients(delivery);
+  for (std::size_t i = 0; i < pending.size() && i < replies.size(); ++i) {
+    const smtp::Reply& reply = replies[i];
+    const mail::Recipient& recipient = message.envelope.recipients[pending[i]];
+    queue::RecipientStatus status{pending[i], queue::RecipientState::kPending, reply.str()};
+    if (reply.positive()) {
+      status.state = queue::RecipientState::kDelivered;
+      ++judged.delivered;
+    } else if (reply.permanent()) {
+      status.state = queue::RecipientState::kFailed;
+      judged.failed.push_back(
+          {recipient, status_of(reply), reply.str(), std::string(remote)});
+    } else if (expired) {
+      status.state = queue::RecipientState::kFailed;  // RFC 3463: 5.4.7 delivery time expired
+      judged.failed.push_back({recipient, "5.4.7",
+                               std::to_string(kExpiredCode) +
+                                   " 5.4.7 given up: queue.expire has passed; last: " + reply.str(),
+                               std::string(remote)});
+    } else {
+      update.finished = false;
+      update.last_reply = reply.str();
+    }
+    update.recipients.push_back(std::move(status));
+  }
+  if (!update.finished) {
+    const auto spread = static_cast<std::uint64_t>(delivery.id.bytes[15]) * 7919U +
+                        static_cast<std::uint64_t>(now_ms);
+    update.next_attempt_ms = now_ms + retry_delay_ms(retry_ms, update.attempts, spread);
+  }
+  return judged;
+}
+
+Judged judge_no_attempt(const queue::Message& message, const queue::Delivery& delivery,
+                        const std::string& why, std::string_view remote,
+                        const std::vector<std::int64_t>& retry_ms, std::int64_t now_ms) {
+  const std::vector<smtp::Reply> replies(pending_recipients(delivery).size(),
+                                         smtp::Reply{451, "4.4.1", why});
+  Judged judged = judge_replies(message, delivery, replies, remote, retry_ms, now_ms);
+  for (queue::RecipientStatus& recipient : judged.update.recipients) recipient.last_reply = why;
+  judged.update.last_reply = why;
+  return judged;
+}
+
+}  // namespace egress

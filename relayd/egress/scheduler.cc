@@ -1,0 +1,58 @@
+#include "relayd/egress/scheduler.h"
+
+#include "core/base/log.h"
+
+namespace egress {
+namespace {
+
+constexpr std::int64_t kStopCheckMs = 20;
+
+}  // namespace
+
+Scheduler::Scheduler(Workplace workplace, std::shared_ptr<const Settings> settings)
+    : workplace_(std::move(workplace)),
+      settings_(std::move(settings)),
+      stop_timer_(*workplace_.loop, [this] { check_stopped(); }) {}
+
+Scheduler::~Scheduler() = default;
+
+void Scheduler::use(std::shared_ptr<const Settings> settings) {
+  settings_ = std::move(settings);
+  for (auto& [key, lane] : lanes_) lane->use(settings_);
+}
+
+void Scheduler::waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
+                        std::int64_t due_ms) {
+  const std::string_view key = std::string_view(destination).substr(kDestinationPrefix.size());
+  auto at = lanes_.find(key);
+  if (at == lanes_.end()) {
+    at = lanes_.emplace(key, std::make_unique<Lane>(workplace_, std::string(key))).first;
+    at->second->use(settings_);
+  }
+  at->second->waiting({id, index}, due_ms);
+  at->second->kick();
+}
+
+void Scheduler::accounts_changed() {
+  for (auto& [key, lane] : lanes_) lane->kick();
+}
+
+void Scheduler::stop(std::function<void()> on_done) {
+  on_stopped_ = std::move(on_done);
+  stop_by_ms_ = workplace_.clock->steady_ms() + settings_->limits.stop_timeout;
+  for (auto& [key, lane] : lanes_) lane->stop();
+  check_stopped();
+}
+
+void Scheduler::check_stopped() {
+  bool idle = true;
+  for (const auto& [key, lane] : lanes_) idle = idle && lane->idle();
+  if (!idle && workplace_.clock->steady_ms() < stop_by_ms_) {
+    stop_timer_.start_ms(kStopCheckMs);
+    return;
+  }
+  if (!idle) base::log_warning("connections to smarthosts cut off");
+  if (on_stopped_) std::exchange(on_stopped_, nullptr)();
+}
+
+}  // namespace egress

@@ -1,0 +1,44 @@
+// What goes to smarthosts and when: one lane a smarthost, so that a dead one delays nobody else.
+// Loop's thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "relayd/egress/lane.h"
+#include "relayd/egress/settings.h"
+
+namespace egress {
+
+// Destinations of this room are "smarthost:KEY".
+inline constexpr std::string_view kDestinationPrefix = "smarthost:";
+
+class Scheduler {
+ public:
+  Scheduler(Workplace workplace, std::shared_ptr<const Settings> settings);
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  void use(std::shared_ptr<const Settings> settings);
+  // A delivery is waiting: at start for what the store holds, then after each commit.
+  void waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
+               std::int64_t due_ms);
+  void accounts_changed();  // another smarthost may serve what waits
+  // `on_done` when no connection is left, or after limits.stop_timeout.
+  void stop(std::function<void()> on_done);
+
+ private:
+  void check_stopped();
+
+  const Workplace workplace_;
+  std::shared_ptr<const Settings> settings_;
+  std::map<std::string, std::unique_ptr<Lane>, std::less<>> lanes_;
+  net::Timer stop_timer_;
+  std::int64_t stop_by_ms_ = 0;
+  std::function<void()> on_stopped_;
+};
+
+}  // namespace egress

@@ -1,0 +1,365 @@
+#include "relayd/main/daemon.h"
+
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <stdexcept>
+#include <thread>
+
+#include "certs/sealer.h"
+#include "core/base/worker_pool.h"
+#include "relayd/admin/server.h"
+#include "relayd/egress/scheduler.h"
+#include "relayd/ingress/ingress.h"
+#include "relayd/tickets/hand_off.h"
+
+namespace relayd {
+namespace {
+
+constexpr std::size_t kDuePage = 10'000;
+
+// A part that could not be made is a reason not to start.
+template <typename T>
+T need(base::Result<T> result) {
+  if (!result) throw std::runtime_error(result.message());
+  return result.take();
+}
+
+// A loop with its thread and resolver.
+struct LoopThread {
+  explicit LoopThread(const configuration::Configuration& c)
+      : resolver(need(dns::make_unbound_resolver(
+            loop, {c.dns.servers, c.limits.dns_timeout}))) {}
+  ~LoopThread() { stop(); }
+
+  void start() {
+    thread = std::thread([this] { loop.run(); });
+  }
+  void stop() {
+    if (!thread.joinable()) return;
+    loop.stop();
+    thread.join();
+  }
+
+  net::Loop loop;
+  std::unique_ptr<dns::Resolver> resolver;
+  std::thread thread;
+};
+
+std::shared_ptr<const ingress::Settings> ingress_settings(const configuration::Configuration& c,
+                                                          certs::TlsContext tls) {
+  auto settings = std::make_shared<ingress::Settings>();
+  settings->hostname = c.hostname;
+  settings->limits = c.limits;
+  settings->tls = std::move(tls);
+  settings->expire_ms = c.queue.expire_ms;
+  settings->verification_required = c.verification.required;
+  settings->marker_headers = c.outbound.marker_headers;
+  return settings;
+}
+
+std::shared_ptr<const egress::Settings> egress_settings(const configuration::Configuration& c,
+                                                        certs::TlsContext tls) {
+  auto settings = std::make_shared<egress::Settings>();
+  settings->hostname = c.hostname;
+  settings->limits = c.limits;
+  settings->tls = std::move(tls);
+  settings->retry_ms = c.queue.retry_ms;
+  return settings;
+}
+
+certs::TlsContext server_tls(const configuration::Configuration& c) {
+  if (c.tls.certificate.empty()) return nullptr;
+  return need(certs::make_server_context(c.tls.certificate, c.tls.key, "relayd/" + c.hostname));
+}
+
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void make_private_directory(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) throw std::runtime_error("cannot make " + path + ": " + error.message());
+  fs::permissions(path, fs::perms::owner_all, error);
+}
+
+int signal_fd() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);  // before threads start: they inherit it
+  std::signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+}  // namespace
+
+// Members are destroyed from the last to the first: threads and rooms before what they stand on.
+struct Daemon::State {
+  State(configuration::Configuration configuration, std::string path)
+      : c(std::move(configuration)), configuration_path(std::move(path)) {}
+
+  void open();
+  void listen();
+  void start_admin();
+  void load_due();
+  void route_waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
+                     std::int64_t due_ms);
+  void accounts_changed(const policy::AccountsSnapshot& accounts);
+  void reload();
+  void stop();
+  void on_signal();
+
+  configuration::Configuration c;
+  const std::string configuration_path;
+  const int signals = signal_fd();
+  base::SystemClock clock;
+  base::Metrics metrics;
+  base::IdGenerator ids{clock};
+  std::unique_ptr<certs::Sealer> sealer;
+  std::unique_ptr<policy::AccountStore> accounts;
+  std::unique_ptr<policy::LoginService> logins;
+  std::shared_ptr<dkim::Library> dkim;
+  std::unique_ptr<ingress::SessionCensus> census;
+  net::Loop main_loop;
+  std::unique_ptr<dns::Resolver> main_resolver;
+  std::vector<std::unique_ptr<LoopThread>> smtp_loops;
+  std::unique_ptr<LoopThread> egress_loop, tickets_loop;
+  std::unique_ptr<queue::Store> store;  // its callbacks post to the loops above
+  std::vector<std::unique_ptr<ingress::Ingress>> ingresses;
+  std::unique_ptr<egress::Scheduler> scheduler;
+  std::unique_ptr<tickets::HandOff> hand_off;
+  std::unique_ptr<base::WorkerPool> crypto;  // its tasks post to the loops
+  std::unique_ptr<admin::AdminServer> admin_server;
+  std::unique_ptr<net::FdWatch> signal_watch;
+  bool ready = false;
+  bool stopping = false;
+};
+
+Daemon::Daemon(configuration::Configuration configuration, std::string configuration_path)
+    : state_(std::make_unique<State>(std::move(configuration), std::move(configuration_path))) {
+  state_->open();
+  state_->listen();
+  state_->start_admin();
+}
+
+Daemon::~Daemon() = default;
+
+void Daemon::State::open() {
+  raise_file_limit();
+  make_private_directory(c.state_dir);
+  sealer = std::make_unique<certs::Sealer>(need(certs::Sealer::open(c.state_dir + "/secrets")));
+  policy::AccountStoreOptions account_options;
+  account_options.directory = c.state_dir + "/accounts";
+  account_options.sealer = sealer.get();
+  account_options.limits = &c.limits;
+  account_options.clock = &clock;
+  account_options.digest_key = sealer->derive("credential");
+  account_options.hostname = c.hostname;
+  accounts = need(policy::AccountStore::open(std::move(account_options)));
+  logins = need(policy::LoginService::open(*accounts, clock, c.limits));
+  dkim = need(dkim::Library::open());
+  census = std::make_unique<ingress::SessionCensus>(metrics);
+  main_resolver = need(dns::make_unbound_resolver(main_loop, {c.dns.servers, c.limits.dns_timeout}));
+  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  const std::size_t loops = c.loops > 0 ? static_cast<std::size_t>(c.loops) : cores;
+  for (std::size_t i = 0; i < loops; ++i) smtp_loops.push_back(std::make_unique<LoopThread>(c));
+  egress_loop = std::make_unique<LoopThread>(c);
+  tickets_loop = std::make_unique<LoopThread>(c);
+  queue::StoreOptions queue_options;
+  queue_options.directory = c.state_dir + "/queue";
+  queue_options.limits = &c.limits;
+  queue_options.clock = &clock;
+  queue_options.metrics = &metrics;
+  store = need(queue::Store::open(std::move(queue_options)));
+  crypto = std::make_unique<base::WorkerPool>(std::max<std::size_t>(1, cores / 4));
+
+  egress::Workplace outward;
+  outward.loop = &egress_loop->loop;
+  outward.resolver = egress_loop->resolver.get();
+  outward.store = store.get();
+  outward.accounts = accounts.get();
+  outward.ids = &ids;
+  outward.clock = &clock;
+  outward.metrics = &metrics;
+  scheduler = std::make_unique<egress::Scheduler>(
+      outward, egress_settings(c, need(certs::make_client_context(c.tls.trust))));
+
+  tickets::HandOffOptions options;
+  options.loop = &tickets_loop->loop;
+  options.store = store.get();
+  options.accounts = accounts.get();
+  options.clock = &clock;
+  options.limits = &c.limits;
+  options.metrics = &metrics;
+  options.resolver = tickets_loop->resolver.get();
+  options.retry_ms = c.queue.retry_ms;
+  options.trust_paths = c.tls.trust;
+  hand_off = std::make_unique<tickets::HandOff>(options);
+
+  store->on_waiting([this](const std::string& destination, const base::Id& id,
+                           std::uint32_t index, std::int64_t due_ms) {
+    route_waiting(destination, id, index, due_ms);
+  });
+  accounts->on_change(
+      [this](const policy::AccountsSnapshot& snapshot) { accounts_changed(snapshot); });
+}
+
+void Daemon::State::listen() {
+  const auto settings = ingress_settings(c, server_tls(c));
+  for (const auto& smtp : smtp_loops) {
+    ingress::Workplace inward;
+    inward.loop = &smtp->loop;
+    inward.resolver = smtp->resolver.get();
+    inward.store = store.get();
+    inward.accounts = accounts.get();
+    inward.logins = logins.get();
+    inward.dkim = dkim;
+    inward.ids = &ids;
+    inward.crypto = crypto.get();
+    inward.census = census.get();
+    inward.clock = &clock;
+    inward.metrics = &metrics;
+    ingresses.push_back(std::make_unique<ingress::Ingress>(inward, settings));
+    for (const auto& listener : c.listeners) {
+      if (const auto open = ingresses.back()->listen(listener); !open) {
+        throw std::runtime_error("cannot listen on " + listener.address + ": " + open.message());
+      }
+    }
+  }
+}
+
+void Daemon::State::start_admin() {
+  admin::AdminOptions options;
+  options.loop = &main_loop;
+  options.accounts = accounts.get();
+  options.store = store.get();
+  options.metrics = &metrics;
+  options.resolver = main_resolver.get();
+  options.clock = &clock;
+  options.limits = &c.limits;
+  options.socket = c.admin.socket;
+  options.listen = c.admin.listen;
+  options.token_file = c.admin.token_file;
+  options.hostname = c.hostname;
+  options.version = RELAYD_VERSION;
+  options.ready = [this] { return ready; };
+  admin_server = need(admin::AdminServer::open(std::move(options)));
+}
+
+void Daemon::State::route_waiting(const std::string& destination, const base::Id& id,
+                                  std::uint32_t index, std::int64_t due_ms) {
+  if (destination.starts_with(egress::kDestinationPrefix)) {
+    egress_loop->loop.post([this, destination, id, index, due_ms] {
+      scheduler->waiting(destination, id, index, due_ms);
+    });
+  } else {
+    tickets_loop->loop.post([this, destination, id, index, due_ms] {
+      hand_off->waiting(destination, id, index, due_ms);
+    });
+  }
+}
+
+void Daemon::State::load_due() {
+  std::optional<queue::Store::Due> after;
+  std::size_t total = 0;
+  for (;;) {
+    const auto page = store->due(after, kDuePage);
+    for (const auto& due : page) route_waiting(due.destination, due.id, due.index, due.due_ms);
+    total += page.size();
+    if (page.size() < kDuePage) break;
+    after = page.back();
+  }
+  if (total > 0) base::log_info("queue loaded", {{"waiting", total}});
+}
+
+void Daemon::State::accounts_changed(const policy::AccountsSnapshot& snapshot) {
+  for (std::size_t i = 0; i < ingresses.size(); ++i) {
+    smtp_loops[i]->loop.post(
+        [ingress = ingresses[i].get(), snapshot] { ingress->accounts_changed(*snapshot); });
+  }
+  egress_loop->loop.post([this] { scheduler->accounts_changed(); });
+  tickets_loop->loop.post([this] { hand_off->accounts_changed(); });
+}
+
+void Daemon::run() {
+  State& s = *state_;
+  s.signal_watch = std::make_unique<net::FdWatch>(s.main_loop, s.signals,
+                                                  [&s](bool, bool) { s.on_signal(); });
+  s.signal_watch->want(true, false);
+  s.load_due();
+  for (const auto& smtp : s.smtp_loops) smtp->start();
+  s.egress_loop->start();
+  s.tickets_loop->start();
+  s.ready = true;
+  base::log_info("ready", {{"hostname", s.c.hostname}, {"version", RELAYD_VERSION}});
+  sd_notify(0, "READY=1");
+  s.main_loop.run();
+}
+
+void Daemon::State::on_signal() {
+  signalfd_siginfo info{};
+  while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (info.ssi_signo == SIGHUP) {
+      reload();
+    } else if (!stopping) {
+      stop();
+    }
+  }
+}
+
+// Certificates, trust, limits of sessions and retry times are taken anew; listeners, state_dir and
+// loops need a restart. A mistake changes nothing.
+void Daemon::State::reload() {
+  auto loaded = configuration::load(configuration_path);
+  for (const auto& problem : loaded.problems) {
+    base::log_error("configuration not reloaded", {{"problem", problem.str()}});
+  }
+  if (!loaded.problems.empty()) return;
+  std::shared_ptr<const ingress::Settings> inward;
+  std::shared_ptr<const egress::Settings> outward;
+  try {
+    inward = ingress_settings(loaded.configuration, server_tls(loaded.configuration));
+    outward = egress_settings(loaded.configuration,
+                              need(certs::make_client_context(loaded.configuration.tls.trust)));
+  } catch (const std::runtime_error& error) {
+    base::log_error("configuration not reloaded", {{"problem", error.what()}});
+    return;
+  }
+  for (std::size_t i = 0; i < ingresses.size(); ++i) {
+    smtp_loops[i]->loop.post([ingress = ingresses[i].get(), inward] { ingress->use(inward); });
+  }
+  egress_loop->loop.post([this, outward] { scheduler->use(outward); });
+  base::log_info("configuration reloaded");
+}
+
+// Replies in flight finish, the rest stays in the queue.
+void Daemon::State::stop() {
+  stopping = true;
+  ready = false;
+  base::log_info("stopping");
+  sd_notify(0, "STOPPING=1");
+  auto left = std::make_shared<std::size_t>(ingresses.size() + 2);
+  const auto done = [this, left] {
+    main_loop.post([this, left] {
+      if (--*left == 0) main_loop.stop();
+    });
+  };
+  for (std::size_t i = 0; i < ingresses.size(); ++i) {
+    smtp_loops[i]->loop.post([ingress = ingresses[i].get(), done] { ingress->stop(done); });
+  }
+  egress_loop->loop.post([this, done] { scheduler->stop(done); });
+  tickets_loop->loop.post([this, done] { hand_off->stop(done); });
+}
+
+}  // namespace relayd

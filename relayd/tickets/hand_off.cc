@@ -1,0 +1,371 @@
+#include "relayd/tickets/hand_off.h"
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+#include <utility>
+
+#include "core/base/log.h"
+#include "relayd/tickets/attempt.h"
+#include "relayd/tickets/schedule.h"
+
+namespace tickets {
+namespace {
+
+// A back end that fails this often in a row, whatever the reason, is taken for being down.
+constexpr std::uint32_t kFailuresBeforePause = 8;
+// One connect to see whether a back end is there again is cheap: what waits for it should not wait
+// for hours after it came back.
+constexpr std::int64_t kDownPauseMax = 5 * base::kMinute;
+constexpr std::string_view kDestinationPrefix = "backend:";
+
+certs::TlsContext trust_or_throw(const std::vector<std::string>& paths) {
+  auto context = certs::make_client_context(paths);
+  if (!context.ok()) throw std::runtime_error(context.message());
+  return context.take();
+}
+
+// What must change for a paused endpoint to be worth another look.
+std::string fingerprint(const policy::Tenant* tenant) {
+  if (tenant == nullptr) return {};
+  std::string out =
+      tenant->backend.url + '\n' + std::to_string(static_cast<int>(tenant->backend.format));
+  for (const std::string& secret : tenant->backend.sealed_webhook_secrets) out += '\n' + secret;
+  return out;
+}
+
+}  // namespace
+
+struct HandOff::State : std::enable_shared_from_this<State> {
+  HandOffOptions options;
+  CurlLoop curl;
+  AttemptServices services;
+  Schedule schedule;
+  net::Timer wake;
+  std::map<Key, std::shared_ptr<Attempt>> attempts;
+  std::size_t settling = 0;                         // outcomes on their way to the disk
+  std::map<std::string, std::string> fingerprints;  // of the paused endpoints
+  bool pumping = false;
+  bool stopping = false;
+  std::function<void()> on_stopped;
+  base::Metric &delivered, &retried, &held, &in_flight, &refused_gauge, &down_gauge;
+
+  explicit State(HandOffOptions given)
+      : options(std::move(given)),
+        curl(*options.loop, static_cast<std::size_t>(options.limits->http_connections_total)),
+        services{options.loop,  &curl,          options.resolver,
+                 options.clock, options.limits, trust_or_throw(options.trust_paths)},
+        schedule(static_cast<std::size_t>(options.limits->http_connections),
+                 static_cast<std::size_t>(options.limits->http_connections_total)),
+        wake(*options.loop, [this] { pump(); }),
+        delivered(options.metrics->counter("relayd_tickets_delivered_total",
+                                           "Tickets that a back end took")),
+        retried(options.metrics->counter("relayd_tickets_retried_total",
+                                         "Attempts after which the ticket waits for another one")),
+        held(options.metrics->counter("relayd_tickets_held_total",
+                                      "Tickets parked for the operator")),
+        in_flight(options.metrics->gauge("relayd_ticket_attempts_in_flight",
+                                         "Attempts to hand over a ticket under way")),
+        refused_gauge(options.metrics->gauge("relayd_backend_paused",
+                                             "Back ends to which nothing is sent at the moment",
+                                             "reason=\"refused\"")),
+        down_gauge(options.metrics->gauge("relayd_backend_paused",
+                                          "Back ends to which nothing is sent at the moment",
+                                          "reason=\"unavailable\"")) {
+    if (options.retry_ms.empty()) options.retry_ms = {base::kMinute};
+  }
+
+  [[nodiscard]] std::int64_t now() const { return options.clock->wall_ms(); }
+
+  // `nth` counts from 0. A tenth more or less, so that what failed together does not come back
+  // together.
+  [[nodiscard]] std::int64_t back_off_ms(std::uint32_t nth) const {
+    const std::int64_t wait =
+        options.retry_ms[std::min<std::size_t>(nth, options.retry_ms.size() - 1)];
+    const std::string random = base::random_bytes(2);
+    const int r =
+        static_cast<unsigned char>(random[0]) << 8 | static_cast<unsigned char>(random[1]);
+    return wait + wait * (r - 32768) / 327680;
+  }
+
+  void pump() {
+    if (pumping || stopping) return;
+    pumping = true;
+    while (const auto next = schedule.next(now())) begin(next->destination, next->key);
+    pumping = false;
+    const auto when = schedule.wake_ms();
+    if (when) {
+      // An hour at most at once: the wall clock may be set meanwhile.
+      wake.start_ms(std::clamp<std::int64_t>(*when - now(), 0, base::kHour));
+    } else {
+      wake.stop();
+    }
+  }
+
+  void gone(const std::string& destination, const Key& key) {
+    schedule.finished(destination, key);
+    // With its last ticket an endpoint's pause is forgotten.
+    if (!fingerprints.contains(destination) || schedule.pauses(destination) > 0) return;
+    fingerprints.erase(destination);
+    count_paused();
+  }
+
+  // Everything an attempt needs, read afresh: the operator may have changed any of it.
+  void begin(const std::string& destination, const Key& key) {
+    const auto delivery = options.store->delivery(key.id, key.index);
+    if (!delivery || delivery->state != queue::State::kWaiting) return gone(destination, key);
+    auto message = options.store->find(key.id);
+    if (!message) return gone(destination, key);
+
+    const policy::AccountsSnapshot accounts = options.accounts->snapshot();
+    const std::string name =
+        destination.substr(std::min(destination.size(), kDestinationPrefix.size()));
+    const policy::Tenant* tenant =
+        destination.starts_with(kDestinationPrefix) ? accounts->tenant(name) : nullptr;
+    if (tenant == nullptr) {
+      return hold(destination, key, *delivery,
+                  "there is no tenant \"" + name +
+                      "\" any more: add it again and "
+                      "release this message, or remove it");
+    }
+    const auto broken = [&](Outcome outcome, const std::string& why) {
+      settle(destination, key, *delivery, *message, outcome, Answer{0, {}, {}, why, true});
+    };
+    auto endpoint = Endpoint::parse(tenant->backend.url);
+    if (!endpoint.ok()) return broken(Outcome::kRefused, endpoint.message());
+    auto secrets = options.accounts->webhook_secrets(*tenant);
+    if (!secrets.ok()) return broken(Outcome::kRefused, secrets.message());
+    auto content = options.store->open_content(*message);
+    if (!content.ok())
+      return broken(Outcome::kRetry, "the stored message cannot be read: " + content.message());
+
+    AttemptJob job{
+        *message,        content.take(), tenant->backend.format,
+        endpoint.take(), secrets.take(), "msg_" + key.id.str() + "_" + std::to_string(key.index)};
+    auto attempt = std::make_shared<Attempt>(
+        services, std::move(job),
+        [this, destination, key, delivery = *delivery,
+         message = std::move(*message)](const Answer& answer) {
+          // Out of the map, but alive until this call is over.
+          const auto keep = std::move(attempts[key]);
+          attempts.erase(key);
+          in_flight.set(static_cast<std::int64_t>(attempts.size()));
+          settle(destination, key, delivery, message, classify(answer), answer);
+          pump();
+          finish_stop();
+        });
+    attempts[key] = attempt;
+    in_flight.set(static_cast<std::int64_t>(attempts.size()));
+    attempt->start();
+  }
+
+  // What one answer means for the ticket and for its endpoint, then to the disk.
+  void settle(const std::string& destination, const Key& key, const queue::Delivery& delivery,
+              const queue::Message& message, Outcome outcome, const Answer& answer) {
+    const std::string reply = last_reply(answer);
+    switch (outcome) {
+      case Outcome::kDelivered:
+        delivered.add();
+        works(destination);
+        base::log_info("ticket delivered", {{"id", key.id.str()},
+                                            {"destination", destination},
+                                            {"attempts", delivery.attempts + 1},
+                                            {"reply", reply}});
+        write(destination, key, done(delivery, reply));
+        return;
+      case Outcome::kHeld:
+        works(destination);
+        return hold(destination, key, delivery, reply);
+      case Outcome::kRefused:
+      case Outcome::kDown:
+      case Outcome::kLater:
+      case Outcome::kRetry:
+        break;
+    }
+    if (message.expiry_ms != 0 && now() >= message.expiry_ms) {
+      pause_for(destination, key, outcome, answer, reply);
+      return hold(destination, key, delivery,
+                  "expired, held for the operator; last reply: " + reply);
+    }
+    std::int64_t due_ms = pause_for(destination, key, outcome, answer, reply);
+    if (due_ms == 0 || outcome == Outcome::kRetry) {
+      due_ms = std::max(due_ms, now() + back_off_ms(delivery.attempts));
+    }
+    if (outcome == Outcome::kLater) due_ms = asked_until(delivery, answer);
+    retried.add();
+    base::log_info("ticket waits", {{"id", key.id.str()},
+                                    {"destination", destination},
+                                    {"attempts", delivery.attempts + 1},
+                                    {"next_attempt", base::format_rfc3339(due_ms)},
+                                    {"reply", reply}});
+    queue::DeliveryUpdate update = changed(delivery, reply);
+    update.next_attempt_ms = due_ms;
+    write(destination, key, std::move(update));
+  }
+
+  [[nodiscard]] std::int64_t asked_until(const queue::Delivery& delivery,
+                                         const Answer& answer) const {
+    const auto wait = retry_after_ms(answer.retry_after, now());
+    return now() + (wait ? *wait : back_off_ms(delivery.attempts));
+  }
+
+  // The end of the pause that this failure means for the endpoint; 0 for none.
+  std::int64_t pause_for(const std::string& destination, const Key& key, Outcome outcome,
+                         const Answer& answer, const std::string& reply) {
+    const std::uint32_t failures = schedule.count_failure(destination);
+    const std::uint32_t pauses = schedule.pauses(destination);
+    Pause why = Pause::kDown;
+    std::int64_t until = now() + std::min(back_off_ms(pauses), kDownPauseMax);
+    if (outcome == Outcome::kRefused) {
+      why = Pause::kRefused;
+      until = now() + back_off_ms(pauses);
+    }
+    if (outcome == Outcome::kLater) {
+      why = Pause::kAsked;
+      const auto wait = retry_after_ms(answer.retry_after, now());
+      if (wait) until = now() + *wait;
+    }
+    // One ticket alone may be what the back end cannot digest; a probe speaks for all.
+    const bool alone = outcome == Outcome::kRetry && failures < kFailuresBeforePause && pauses == 0;
+    if (alone || !schedule.pause(destination, why, until, key)) return 0;
+    note_pause(destination, why, pauses == 0, until, reply);
+    return until;
+  }
+
+  void note_pause(const std::string& destination, Pause why, bool first, std::int64_t until,
+                  const std::string& reply) {
+    const auto accounts = options.accounts->snapshot();
+    fingerprints[destination] = fingerprint(
+        accounts->tenant(std::string_view(destination).substr(kDestinationPrefix.size())));
+    count_paused();
+    if (!first) return;
+    const std::string until_text = base::format_rfc3339(until);
+    if (why == Pause::kRefused) {
+      base::log_error("back end refuses tickets",
+                      {{"destination", destination},
+                       {"reply", reply},
+                       {"next_attempt", until_text},
+                       {"advice", "look at its URL and its webhook secret; the tickets wait"}});
+    } else {
+      base::log_warning(
+          "back end paused",
+          {{"destination", destination}, {"reply", reply}, {"next_attempt", until_text}});
+    }
+  }
+
+  void works(const std::string& destination) {
+    if (!schedule.works(destination)) return;
+    fingerprints.erase(destination);
+    count_paused();
+    base::log_info("back end works again", {{"destination", destination}});
+  }
+
+  void count_paused() {
+    std::int64_t refused = 0, unavailable = 0;
+    for (const auto& one : schedule.paused())
+      ++(one.why == Pause::kRefused ? refused : unavailable);
+    refused_gauge.set(refused);
+    down_gauge.set(unavailable);
+  }
+
+  static queue::DeliveryUpdate changed(const queue::Delivery& delivery, const std::string& reply) {
+    queue::DeliveryUpdate update;
+    update.id = delivery.id;
+    update.index = delivery.index;
+    update.attempts = delivery.attempts + 1;
+    update.last_reply = reply;
+    return update;
+  }
+
+  static queue::DeliveryUpdate done(const queue::Delivery& delivery, const std::string& reply) {
+    queue::DeliveryUpdate update = changed(delivery, reply);
+    update.finished = true;
+    for (queue::RecipientStatus recipient : delivery.recipients) {
+      recipient.state = queue::RecipientState::kDelivered;
+      recipient.last_reply = reply;
+      update.recipients.push_back(std::move(recipient));
+    }
+    return update;
+  }
+
+  void hold(const std::string& destination, const Key& key, const queue::Delivery& delivery,
+            const std::string& reason) {
+    held.add();
+    base::log_error("ticket held",
+                    {{"id", key.id.str()}, {"destination", destination}, {"reply", reason}});
+    queue::DeliveryUpdate update = changed(delivery, reason);
+    update.state = queue::State::kHeld;
+    write(destination, key, std::move(update));
+  }
+
+  void write(const std::string& destination, const Key& key, queue::DeliveryUpdate update) {
+    schedule.slot_free(destination, key);
+    ++settling;
+    const bool waits = !update.finished && update.state == queue::State::kWaiting;
+    const std::int64_t due_ms = update.next_attempt_ms;
+    options.store->update(std::move(update),
+                          [loop = options.loop, weak = weak_from_this(), destination, key, waits,
+                           due_ms](queue::Failure failure) {
+                            loop->post([weak, destination, key, waits, due_ms, failure] {
+                              if (const auto self = weak.lock())
+                                self->written(destination, key, waits, due_ms, failure);
+                            });
+                          });
+  }
+
+  void written(const std::string& destination, const Key& key, bool waits, std::int64_t due_ms,
+               queue::Failure failure) {
+    --settling;
+    if (failure == queue::Failure::kNone && waits) {
+      schedule.again(destination, key, due_ms);
+    } else if (failure == queue::Failure::kNone || failure == queue::Failure::kNotFound) {
+      gone(destination, key);
+    } else {
+      // Better to deliver twice than to lose: the queue still has it as it was before.
+      base::log_error("outcome of a ticket not written",
+                      {{"id", key.id.str()}, {"destination", destination}});
+      schedule.again(destination, key, now() + back_off_ms(0));
+    }
+    pump();
+    finish_stop();
+  }
+
+  void finish_stop() {
+    if (!stopping || !attempts.empty() || settling > 0 || !on_stopped) return;
+    options.loop->post(std::exchange(on_stopped, nullptr));
+  }
+};
+
+HandOff::HandOff(HandOffOptions options) : state_(std::make_shared<State>(std::move(options))) {}
+
+HandOff::~HandOff() {
+  state_->stopping = true;
+  state_->attempts.clear();
+}
+
+void HandOff::waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
+                      std::int64_t due_ms) {
+  state_->schedule.add(destination, Key{id, index}, due_ms);
+  state_->pump();
+}
+
+void HandOff::accounts_changed() {
+  const auto accounts = state_->options.accounts->snapshot();
+  for (auto& [destination, was] : state_->fingerprints) {
+    const std::string is = fingerprint(
+        accounts->tenant(std::string_view(destination).substr(kDestinationPrefix.size())));
+    if (is == was) continue;
+    was = is;
+    state_->schedule.probe_now(destination);
+  }
+  state_->pump();
+}
+
+void HandOff::stop(std::function<void()> on_done) {
+  state_->stopping = true;
+  state_->on_stopped = std::move(on_done);
+  state_->wake.stop();
+  state_->finish_stop();
+}
+
+}  // namespace tickets

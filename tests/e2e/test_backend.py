@@ -1,0 +1,117 @@
+"""A back end in trouble costs time and never a ticket (product rules T1, T4)."""
+
+import time
+
+import pytest
+
+from tests.support import messages
+from tests.support.process import wait_until
+from tests.support.scene import CUSTOMER, SUPPORT, Scene
+from tests.support.smtp import deliver
+
+
+@pytest.fixture
+def scene():
+    """Without Postfix, and with the help desk still to be started."""
+    whole = Scene("backend", limits={"http_timeout": "3s"})
+    try:
+        whole.start_relayd()
+        whole.connect()
+        yield whole
+    finally:
+        whole.stop()
+
+
+def _send(scene, count=1):
+    samples = [messages.sample("plain", CUSTOMER, SUPPORT, n) for n in range(count)]
+    for sample in samples:
+        deliver(scene.relayd, scene.inbound, CUSTOMER, SUPPORT, sample.content)
+    return samples
+
+
+def _only_row(scene):
+    rows = scene.relayd.queue()
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+def test_down_all_the_time_then_up(scene):
+    samples = _send(scene, 40)
+    wait_until(lambda: all(row["attempts"] >= 1 for row in scene.relayd.queue()),
+               "an attempt at each", 20)
+    assert len(scene.relayd.queue()) == 40
+    scene.desk.start(scene.webhook_secret)
+    for sample in samples:
+        scene.desk.wait_for_ticket(sample.marker, 30)
+    wait_until(lambda: scene.relayd.queue() == [], "the queue to be empty")
+
+
+def test_500_is_tried_again_with_the_same_id(scene):
+    scene.desk.start(scene.webhook_secret, answers="500,500,200")
+    sample, = _send(scene)
+    scene.desk.wait_for_ticket(sample.marker)
+    requests = scene.desk.requests()
+    assert [request["answer"] for request in requests] == ["500", "500", "200"]
+    assert len({request["headers"]["webhook-id"] for request in requests}) == 1
+    assert all(request["verified"] for request in requests), "each attempt is signed anew"
+    # queue.retry of the scene: 1 s, then 2 s.
+    assert requests[1]["time"] - requests[0]["time"] >= 0.8
+    assert requests[2]["time"] - requests[1]["time"] >= 1.6
+
+
+@pytest.mark.parametrize("answer", ["429:4", "503:4", "429@5"])
+def test_retry_after_is_obeyed(scene, answer):
+    scene.desk.start(scene.webhook_secret, answers=f"{answer},200")
+    sample, = _send(scene)
+    scene.desk.wait_for_ticket(sample.marker)
+    first, second = scene.desk.requests()
+    assert second["time"] - first["time"] >= 3.5
+
+
+@pytest.mark.parametrize("answer", ["401", "404"])
+def test_a_refused_endpoint_is_paused_and_nothing_is_lost(scene, answer):
+    scene.desk.start(scene.webhook_secret, then=answer)
+    sample, = _send(scene)
+    wait_until(scene.desk.requests, "a request")
+    wait_until(lambda: answer in _only_row(scene)["last_reply"], "the answer in the queue's row")
+    time.sleep(4)
+    assert len(scene.desk.requests()) == 1, "paused: the retry times of 1 s and 2 s do not count"
+    # The operator mends it and says so.
+    scene.desk.stop()
+    scene.desk.start(scene.webhook_secret)
+    scene.relayd.ctl("queue", "retry", _only_row(scene)["id"])
+    scene.desk.wait_for_ticket(sample.marker)
+
+
+@pytest.mark.parametrize("answer", ["413", "415", "422"])
+def test_a_refused_message_is_parked_for_the_operator(scene, answer):
+    scene.desk.start(scene.webhook_secret, answers=answer)
+    parked, = _send(scene)
+    wait_until(lambda: scene.desk.requests() and _only_row(scene)["state"] == "held",
+               "the message to be held")
+    row = _only_row(scene)
+    assert answer in row["last_reply"]
+    after, = _send(scene)
+    scene.desk.wait_for_ticket(after.marker)
+    assert len(scene.desk.requests()) == 2, "a parked message is not tried again by itself"
+    scene.relayd.ctl("queue", "release", row["id"])
+    scene.desk.wait_for_ticket(parked.marker)
+
+
+def test_one_that_hangs_does_not_stop_the_others(scene):
+    scene.desk.start(scene.webhook_secret, answers="hang")
+    samples = _send(scene, 6)
+    for sample in samples:
+        scene.desk.wait_for_ticket(sample.marker, 30)
+    hung, = [r for r in scene.desk.requests() if r["answer"] == "hang"]
+    again = [r for r in scene.desk.requests()
+             if r["headers"]["webhook-id"] == hung["headers"]["webhook-id"]]
+    assert len(again) == 2 and again[1]["answer"] == "200"
+
+
+def test_one_that_closes_or_drops(scene):
+    scene.desk.start(scene.webhook_secret, answers="close,drop")
+    samples = _send(scene, 3)
+    for sample in samples:
+        scene.desk.wait_for_ticket(sample.marker, 30)
+    wait_until(lambda: scene.relayd.queue() == [], "the queue to be empty")

@@ -142,8 +142,8 @@ Domain decode_domain(const std::string& tenant, const std::string& domain_name, 
 std::string encode_tenant(const Tenant& tenant, const certs::Sealer& sealer) {
   json record = {{"backend",
                   // A URL may carry user and password, so it is sealed like any other secret.
-                  {{"sealed_url", base::base64_encode(sealer.seal(tenant.backend.url,
-                                                                  "backend/" + tenant.name))},
+                  {{"sealed_url",
+                    base::base64_encode(sealer.seal(tenant.backend.url, "backend/" + tenant.name))},
                    {"format", name(tenant.backend.format)},
                    {"sealed_webhook_secrets", json::array()}}},
                  {"credentials", encode(tenant.credentials)},
@@ -174,8 +174,7 @@ base::Result<Tenant> decode_tenant(std::string_view tenant_name, std::string_vie
     }
     tenant.credentials = decode_credentials(record.at("credentials"), tenant.name, "");
     for (const auto& [domain_name, domain] : record.at("domains").items()) {
-      tenant.domains.emplace(domain_name,
-                             decode_domain(tenant.name, domain_name, domain, sealer));
+      tenant.domains.emplace(domain_name, decode_domain(tenant.name, domain_name, domain, sealer));
     }
   } catch (const std::exception& damage) {
     return base::error("accounts: the record of tenant " + tenant.name +

@@ -1,6 +1,6 @@
 // The accounts' LMDB environment: one JSON record a tenant under "tenant/NAME", the version of the
-// form under "schema", and a check value that tells when master.key is not the one the accounts were
-// made with. Knows nothing of what the records mean. Not thread-safe: AccountStore serializes.
+// form under "schema", and a check value that tells when master.key is not the one the accounts
+// were made with. Knows nothing of what the records mean. Not thread-safe: AccountStore serializes.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace policy {
 
 class AccountDatabase {
  public:
-  // Makes the directory (0700) where it is missing. Errors: unreadable, a network file system, a newer
-  // schema, another key (`key_check` differs from the one stored on the first opening).
+  // Makes the directory (0700) where it is missing. Errors: unreadable, a network file system, a
+  // newer schema, another key (`key_check` differs from the one stored on the first opening).
   static base::Result<std::unique_ptr<AccountDatabase>> open(const std::string& directory,
                                                              std::int64_t map_octets,
                                                              const std::string& key_check);

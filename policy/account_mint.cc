@@ -26,8 +26,8 @@ std::string credential_digest(std::string_view digest_key, std::string_view secr
 std::string AccountMint::unused_username(const std::string& tenant, const std::string& domain) {
   for (;;) {
     // The form of an address, for servers that insist on one (product rule D2). It is no mailbox.
-    std::string username = domain.empty() ? tenant + "-" + short_name(8)
-                                          : "relay-" + short_name(8) + "@" + domain;
+    std::string username =
+        domain.empty() ? tenant + "-" + short_name(8) : "relay-" + short_name(8) + "@" + domain;
     if (domain.empty() && !options_.hostname.empty()) username += "@" + options_.hostname;
     if (accounts_.credential(username) == nullptr && issued_.insert(username).second) {
       return username;

@@ -25,7 +25,7 @@ class AccountMint {
   Minted credential(const std::string& tenant, const std::string& domain);
 
   struct Secret {
-    std::string shown;   // "whsec_" and the base64 of 32 random octets (Standard Webhooks)
+    std::string shown;  // "whsec_" and the base64 of 32 random octets (Standard Webhooks)
     std::string sealed;
   };
   [[nodiscard]] Secret webhook_secret(const std::string& tenant) const;

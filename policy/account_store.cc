@@ -200,37 +200,35 @@ base::Result<NewCredential> AccountStore::rotate_credential(std::string_view nam
 }
 
 base::Status AccountStore::revoke_credential(std::string_view owner, std::string_view id) {
-  return state_->change(
-      [&](Draft& draft, const Accounts& before, AccountMint&) -> base::Status {
-        const Credential* credential = before.credential_by_id(id);
-        const auto domain_name = mail::normalize_domain(owner);
-        const bool owned =
-            credential != nullptr &&
-            (credential->is_inbound() ? domain_name.ok() && credential->domain == *domain_name
-                                      : credential->tenant == owner);
-        if (!owned) return no_such("credential of " + base::printable(owner) + " with id", id);
-        Tenant* tenant = draft.tenant(credential->tenant);
-        std::vector<Credential>& credentials =
-            credential->is_inbound() ? tenant->domains.at(credential->domain).credentials
-                                     : tenant->credentials;
-        std::erase_if(credentials, [&](const Credential& row) { return row.id == id; });
-        return base::Ok{};
-      });
+  return state_->change([&](Draft& draft, const Accounts& before, AccountMint&) -> base::Status {
+    const Credential* credential = before.credential_by_id(id);
+    const auto domain_name = mail::normalize_domain(owner);
+    const bool owned =
+        credential != nullptr &&
+        (credential->is_inbound() ? domain_name.ok() && credential->domain == *domain_name
+                                  : credential->tenant == owner);
+    if (!owned) return no_such("credential of " + base::printable(owner) + " with id", id);
+    Tenant* tenant = draft.tenant(credential->tenant);
+    std::vector<Credential>& credentials = credential->is_inbound()
+                                               ? tenant->domains.at(credential->domain).credentials
+                                               : tenant->credentials;
+    std::erase_if(credentials, [&](const Credential& row) { return row.id == id; });
+    return base::Ok{};
+  });
 }
 
 base::Result<Removed> AccountStore::remove_tenant(std::string_view name) {
-  return state_->change(
-      [&](Draft& draft, const Accounts&, AccountMint&) -> base::Result<Removed> {
-        const Tenant* tenant = draft.tenant(std::string(name));
-        if (tenant == nullptr) return no_such("tenant", name);
-        Removed removed;
-        for (const Credential& credential : tenant->credentials) {
-          removed.credentials.push_back(credential.id);
-        }
-        for (const auto& [domain_name, domain] : tenant->domains) note(removed, domain);
-        draft.tenants.erase(std::string(name));
-        return removed;
-      });
+  return state_->change([&](Draft& draft, const Accounts&, AccountMint&) -> base::Result<Removed> {
+    const Tenant* tenant = draft.tenant(std::string(name));
+    if (tenant == nullptr) return no_such("tenant", name);
+    Removed removed;
+    for (const Credential& credential : tenant->credentials) {
+      removed.credentials.push_back(credential.id);
+    }
+    for (const auto& [domain_name, domain] : tenant->domains) note(removed, domain);
+    draft.tenants.erase(std::string(name));
+    return removed;
+  });
 }
 
 base::Result<Removed> AccountStore::remove_domain(std::string_view name) {
@@ -251,15 +249,15 @@ base::Result<Removed> AccountStore::remove_address(std::string_view text) {
   const auto normalized = normalized_address(text);
   if (!normalized.ok()) return normalized.error();
   const std::string domain_name = normalized->substr(normalized->rfind('@') + 1);
-  return state_->change_domain(
-      domain_name, [&](Domain& domain, AccountMint&) -> base::Result<Removed> {
-        const auto at = domain.addresses.find(*normalized);
-        if (at == domain.addresses.end()) return no_such("address", text);
-        Removed removed;
-        note(removed, at->second);
-        domain.addresses.erase(at);
-        return removed;
-      });
+  return state_->change_domain(domain_name,
+                               [&](Domain& domain, AccountMint&) -> base::Result<Removed> {
+                                 const auto at = domain.addresses.find(*normalized);
+                                 if (at == domain.addresses.end()) return no_such("address", text);
+                                 Removed removed;
+                                 note(removed, at->second);
+                                 domain.addresses.erase(at);
+                                 return removed;
+                               });
 }
 
 base::Result<Removed> AccountStore::remove_smarthost(std::string_view key) {
@@ -326,8 +324,7 @@ base::Result<AccountStore::DnsRecord> AccountStore::add_dkim_key(std::string_vie
         DkimKey key;
         key.selector = selector;
         key.key = generated.take();
-        key.sealed_key =
-            mint.sealer().seal(key.key->pem(), "dkim/" + domain.name + "/" + selector);
+        key.sealed_key = mint.sealer().seal(key.key->pem(), "dkim/" + domain.name + "/" + selector);
         DnsRecord record = dns_record(domain.name, key);
         domain.dkim_keys.emplace(selector, std::move(key));
         return record;

@@ -1,6 +1,7 @@
 // The accounts on disk: one LMDB environment, every change one synchronous transaction, then a new
-// snapshot. Generated secrets are returned exactly once; inbound ones are kept as a keyed digest, those
-// that must be replayed are sealed. Thread-safe; changes come from the admin API, one at a time.
+// snapshot. Generated secrets are returned exactly once; inbound ones are kept as a keyed digest,
+// those that must be replayed are sealed. Thread-safe; changes come from the admin API, one at a
+// time.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@
 
 namespace policy {
 
-// What `relayctl apply FILE` asks for, already read: no files, no secrets by reference. What is left
-// open (nullopt, an empty url) stays as it is, or gets its default where the record is new.
+// What `relayctl apply FILE` asks for, already read: no files, no secrets by reference. What is
+// left open (nullopt, an empty url) stays as it is, or gets its default where the record is new.
 struct SmarthostPlan {
   std::string host;
   unsigned port = 587;
@@ -75,7 +76,7 @@ struct AccountStoreOptions {
   const base::Limits* limits = nullptr;
   const base::Clock* clock = nullptr;
   std::string digest_key;  // derived from the master key
-  std::string hostname;    // behind the "@" of tenants' user names; "" gives names without one
+  std::string hostname{};  // behind the "@" of tenants' user names; "" gives names without one
 };
 
 // What a removal took away: every record, in words that can be looked up in logs and files.
@@ -98,7 +99,7 @@ class AccountStore {
   base::Result<Applied> apply(const Plan& plan);
 
   base::Result<NewCredential> add_tenant_credential(std::string_view tenant);
-  base::Result<NewCredential> rotate_credential(std::string_view domain);  // rule D3
+  base::Result<NewCredential> rotate_credential(std::string_view domain);       // rule D3
   base::Status revoke_credential(std::string_view owner, std::string_view id);  // tenant or domain
   base::Result<Removed> remove_tenant(std::string_view name);
   base::Result<Removed> remove_domain(std::string_view name);

@@ -1,6 +1,6 @@
-// Tenants, domains, support addresses, credentials, smarthosts and DKIM keys (product rules D1-D8) as
-// an immutable snapshot. Whoever asks takes the current one and keeps it for as long as one question
-// lasts; a change makes a new snapshot (policy/account_store.h). Any thread.
+// Tenants, domains, support addresses, credentials, smarthosts and DKIM keys (product rules D1-D8)
+// as an immutable snapshot. Whoever asks takes the current one and keeps it for as long as one
+// question lasts; a change makes a new snapshot (policy/account_store.h). Any thread.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace policy {
 
-enum class Mode { kTwoWay, kOutboundOnly };              // "two-way", "outbound-only"
+enum class Mode { kTwoWay, kOutboundOnly };                // "two-way", "outbound-only"
 enum class InboundMode { kStandard, kEnhanced, kStrict };  // product rule A2
 enum class SmarthostTls { kStartTls, kImplicit, kNone };
 enum class TicketFormat { kJson, kRfc822, kMailgun };
@@ -50,7 +50,7 @@ struct Credential {
   std::string username;  // unique over the installation; may look like an address (rule D2)
   std::string digest;    // keyed SHA-256 of the secret, hex
   std::string tenant;    // always set
-  std::string domain;    // set: inbound, delivers to that domain; empty: the tenant's, sends outward
+  std::string domain;  // set: inbound, delivers to that domain; empty: the tenant's, sends outward
   std::int64_t created_ms = 0;
   [[nodiscard]] bool is_inbound() const { return !domain.empty(); }
   bool operator==(const Credential&) const = default;

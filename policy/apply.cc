@@ -61,7 +61,8 @@ class Applier {
                        "limits.domains_per_tenant");
   }
 
-  base::Status apply_domain(Tenant& tenant, const DomainPlan& plan, const std::string& tenant_where) {
+  base::Status apply_domain(Tenant& tenant, const DomainPlan& plan,
+                            const std::string& tenant_where) {
     const std::string where = tenant_where + ", domain " + base::printable(plan.name);
     auto normalized = mail::normalize_domain(plan.name);
     if (!normalized.ok()) return refuse(where, normalized.message());

@@ -14,7 +14,8 @@ struct LoginService::State {
       : accounts(store), backoff(clock, limits), no_digest(store.digest("")) {}
   const AccountStore& accounts;
   LoginBackoff backoff;
-  const std::string no_digest;  // compared with where there is no such user, so that it takes as long
+  const std::string
+      no_digest;  // compared with where there is no such user, so that it takes as long
 };
 
 LoginService::LoginService() = default;

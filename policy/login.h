@@ -23,8 +23,8 @@ struct Login {
   std::string reason;         // for the log, never for the client
 };
 
-// One per process: sets up Cyrus SASL (mutex functions, GETOPT, GETPATH, GETCONFPATH, fixed mechanism
-// list) before threads start. Thread-safe.
+// One per process: sets up Cyrus SASL (mutex functions, GETOPT, GETPATH, GETCONFPATH, fixed
+// mechanism list) before threads start. Thread-safe.
 class LoginService {
  public:
   static base::Result<std::unique_ptr<LoginService>> open(const AccountStore& accounts,

@@ -40,7 +40,8 @@ LoginBackoff::Entry* LoginBackoff::find(const std::string& key) {
 
 LoginBackoff::Entry& LoginBackoff::touch(std::string key) {
   if (Entry* known = find(key); known != nullptr) return *known;
-  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(limits_.login_backoff_entries, 3));
+  const auto most =
+      static_cast<std::size_t>(std::max<std::int64_t>(limits_.login_backoff_entries, 3));
   while (by_use_.size() >= most) {
     by_key_.erase(by_use_.back().key);
     by_use_.pop_back();

@@ -1,8 +1,8 @@
 // Growing waits after failed logins, per remote address and per user name. Bounded: past
 // limits.login_backoff_entries what was idle longest is forgotten. Thread-safe.
 //
-// A busy address (many servers behind one NAT) or a user name that somebody else guesses at must not lock
-// out the right user. So a pair of address and user that has logged in before is judged by
+// A busy address (many servers behind one NAT) or a user name that somebody else guesses at must
+// not lock out the right user. So a pair of address and user that has logged in before is judged by
 // failures of that pair alone; the rest of the world's failures do not touch it. A user who has
 // not been seen at that address shares its wait, which ends by itself: attempts made during a
 // wait are not checked, so they neither count nor lengthen it.
@@ -28,8 +28,8 @@ class LoginBackoff {
   // Milliseconds this attempt has to wait; 0: check the password. `user` empty: not known (yet).
   std::int64_t wait_ms(std::string_view address, std::string_view user);
   void failed(std::string_view address, std::string_view user);
-  // The user starts anew, and the pair is known from now on. The address keeps its failures, so that
-  // one good account does not cover up guesses at others.
+  // The user starts anew, and the pair is known from now on. The address keeps its failures, so
+  // that one good account does not cover up guesses at others.
   void succeeded(std::string_view address, std::string_view user);
 
   [[nodiscard]] std::size_t entries() const;

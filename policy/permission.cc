@@ -115,7 +115,8 @@ std::variant<Sending, smtp::Reply> check_author(const Accounts& accounts, const 
   }
   const auto authors = mail::parse_address_list(headers.find("From")->body);
   if (!authors.ok()) {
-    return reply(550, "5.6.0", "The From field cannot be read: " + base::printable(authors.message()));
+    return reply(550, "5.6.0",
+                 "The From field cannot be read: " + base::printable(authors.message()));
   }
   if (authors->empty() || authors->size() > kAuthorsMax) {
     return reply(550, "5.6.0",
@@ -151,8 +152,8 @@ std::variant<Sending, smtp::Reply> check_author(const Accounts& accounts, const 
         connected_address(accounts, credential, *sender) == nullptr) {
       return reply(550, "5.7.1",
                    "The envelope's sender " + base::printable(mail_from) + " and From " +
-                       sending.address->address +
-                       " are not of one domain; send with a sender of " + sending.address->domain);
+                       sending.address->address + " are not of one domain; send with a sender of " +
+                       sending.address->domain);
     }
   }
   const auto route = accounts.route(*sending.address);

@@ -48,9 +48,8 @@ base::Status check_backend_url(std::string_view url) {
   if (base::istarts_with(url, "https://")) rest = url.substr(8);
   if (rest.empty()) return base::error("starts with http:// or https:// and names a host");
   std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
-  authority.remove_prefix(authority.rfind('@') == std::string_view::npos
-                              ? 0
-                              : authority.rfind('@') + 1);
+  authority.remove_prefix(
+      authority.rfind('@') == std::string_view::npos ? 0 : authority.rfind('@') + 1);
   if (authority.empty() || authority.front() == ':') return base::error("names no host");
   if (url.size() > kUrlOctets) {
     return base::error("is longer than " + std::to_string(kUrlOctets) + " octets");
@@ -98,7 +97,8 @@ base::Status check_selector(std::string_view selector) {
   }
   if (good) return base::Ok{};
   return base::error(
-      "a selector has 1 to 63 of a-z, 0-9, '-', '_' and '.' between them, as in 's1' or '2026.mail'");
+      "a selector has 1 to 63 of a-z, 0-9, '-', '_' and '.' between them, as in 's1' or "
+      "'2026.mail'");
 }
 
 }  // namespace policy

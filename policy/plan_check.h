@@ -1,5 +1,5 @@
-// What single values of the accounts may look like. Pure. Errors say what is expected, not where: the
-// caller knows the record.
+// What single values of the accounts may look like. Pure. Errors say what is expected, not where:
+// the caller knows the record.
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@
 
 namespace policy {
 
-// 1 to 63 of a-z, 0-9, ".", "-", "_", the first a letter or a digit. It becomes a part of user names,
-// queue destinations and paths of the admin API.
+// 1 to 63 of a-z, 0-9, ".", "-", "_", the first a letter or a digit. It becomes a part of user
+// names, queue destinations and paths of the admin API.
 base::Status check_tenant_name(std::string_view name);
 // http or https with a host, no blanks.
 base::Status check_backend_url(std::string_view url);

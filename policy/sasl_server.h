@@ -1,5 +1,5 @@
-// Cyrus SASL's server side, cut down to one mechanism (PLAIN, RFC 4616) and one source of truth: the
-// callback of the caller. No files, no environment, no auxprop, no other plug-in is looked at.
+// Cyrus SASL's server side, cut down to one mechanism (PLAIN, RFC 4616) and one source of truth:
+// the callback of the caller. No files, no environment, no auxprop, no other plug-in is looked at.
 #pragma once
 
 #include <functional>
@@ -16,9 +16,9 @@ base::Status start_sasl();
 
 struct SaslOutcome {
   bool accepted = false;
-  bool trouble = false;   // of ours (memory, library), not of the client's making
-  std::string authcid;    // canonical; "" where the message did not get that far
-  std::string authzid;    // canonical; the same as authcid where none was asked for
+  bool trouble = false;  // of ours (memory, library), not of the client's making
+  std::string authcid;   // canonical; "" where the message did not get that far
+  std::string authzid;   // canonical; the same as authcid where none was asked for
   std::string reason;
 };
 

@@ -43,7 +43,7 @@ class Step:
         self._text = text
 
     def __enter__(self):
-        print(f"  {self._text:<66}", end=" ", flush=True)
+        print(f"  {self._text:<68}", end=" ", flush=True)
         self._started = time.monotonic()
 
     def __exit__(self, kind, *_):
@@ -189,13 +189,13 @@ def main():
     started = time.monotonic()
     heading("The scene")
     with Scene("demo") as scene:
-        with Step("test CA, name server, relayd (its listeners with STARTTLS)"):
+        with Step("test CA, name server, relayd"):
             scene.start_relayd()
-        with Step("relayctl apply: tenant acme, acme.example, support address, smarthost"):
+        with Step("relayctl apply: tenant, domain, support address, smarthost"):
             scene.connect()
         with Step("help-desk stub that verifies webhook signatures"):
             scene.desk.start(scene.webhook_secret)
-        with Step("Debian's Postfix: STARTTLS, AUTH, relays to relayd, is its smarthost"):
+        with Step("Debian's Postfix: logs in to relayd, and is its smarthost"):
             scene.postfix.start()
         with Step("relayctl dkim add, the keys into DNS, relayctl dkim activate"):
             records = [publish_dkim_key(scene, "rsa-sha256", "r1"),

@@ -163,7 +163,7 @@ void State::on_helo(const Expected&, Reply& reply) {
 }
 
 void State::read_offers(std::string_view ehlo_text) {
-  offers = {};
+  offers = {};  // RFC 3207 4.2: what was offered before TLS means nothing
   bool first = true;
   for (const std::string_view line : base::split(ehlo_text, '\n')) {
     if (std::exchange(first, false)) continue;  // the server's name
@@ -301,8 +301,6 @@ void ClientMachine::tls_started() {
   if (s.stage != State::Stage::kHandshake) return;
   s.stage = State::Stage::kDialogue;
   s.secure = true;
-  // RFC 3207 4.2: what was offered before TLS means nothing.
-  s.offers = {};
   s.say("EHLO " + s.options.hostname, State::Said::kEhlo);
 }
 

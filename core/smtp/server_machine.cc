@@ -151,12 +151,15 @@ void State::fail(const Reply& reply, std::string_view reason) {
 void State::drop_transaction() {
   if (phase == Phase::kMail || phase == Phase::kRcpt || phase == Phase::kBdat)
     events.push_back(Reset{});
+  forget_transaction();
+}
+
+void State::forget_transaction() {
   if (phase != Phase::kFresh) phase = Phase::kReady;
   envelope = {};
   recipient = {};
   recipients = 0;
   mail_refused = recipient_refused = false;
-  if (mode == Mode::kData || mode == Mode::kChunk) mode = Mode::kCommand;
 }
 
 void State::answer(const Reply& reply) {
@@ -206,10 +209,7 @@ void State::answer(const Reply& reply) {
       break;
     case Question::kContentEnd:
       send(reply);
-      phase = Phase::kReady;
-      envelope = {};
-      recipients = 0;
-      recipient_refused = false;
+      forget_transaction();
       break;
     case Question::kNone:
     case Question::kAuth:

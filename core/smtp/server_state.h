@@ -53,6 +53,7 @@ struct ServerMachine::State {
   void answer_auth(AuthResult result);
   // Ends the transaction if there is one, and tells the owner.
   void drop_transaction();
+  void forget_transaction();
 
   // server_commands.cc
   using Handler = void (State::*)(std::string_view argument);

@@ -92,12 +92,12 @@ class AccountsApi {
 
   void addresses(const ExchangePtr& exchange) const {
     exchange->reply(
-        200, {{"addresses", domains_list(*exchange, *accounts(),
-                                         [](const policy::Domain& domain, json& rows) {
-                                           for (const auto& [text, address] : domain.addresses) {
-                                             rows.push_back(to_json(address, domain));
-                                           }
-                                         })}});
+        200, {{"addresses",
+               domains_list(*exchange, *accounts(), [](const policy::Domain& domain, json& rows) {
+                 for (const auto& [text, address] : domain.addresses) {
+                   rows.push_back(to_json(address, domain));
+                 }
+               })}});
   }
   void address(const ExchangePtr& exchange) const {
     const auto snapshot = accounts();
@@ -134,13 +134,13 @@ class AccountsApi {
 
   void smarthosts(const ExchangePtr& exchange) const {
     exchange->reply(
-        200, {{"smarthosts", domains_list(*exchange, *accounts(),
-                                          [](const policy::Domain& domain, json& rows) {
-                                            add_smarthost(domain.name, domain.smarthost, rows);
-                                            for (const auto& [text, address] : domain.addresses) {
-                                              add_smarthost(text, address.smarthost, rows);
-                                            }
-                                          })}});
+        200, {{"smarthosts",
+               domains_list(*exchange, *accounts(), [](const policy::Domain& domain, json& rows) {
+                 add_smarthost(domain.name, domain.smarthost, rows);
+                 for (const auto& [text, address] : domain.addresses) {
+                   add_smarthost(text, address.smarthost, rows);
+                 }
+               })}});
   }
   void smarthost(const ExchangePtr& exchange) const {
     const auto snapshot = accounts();
@@ -186,8 +186,8 @@ class AccountsApi {
                queue::Filter filter) const {
     if (!gone.ok()) return refuse(exchange, gone.error());
     filter.rows_max = 1;
-    exchange->reply(200, {{"removed", to_json(*gone)},
-                          {"still_queued", options_.store->list(filter).total}});
+    exchange->reply(
+        200, {{"removed", to_json(*gone)}, {"still_queued", options_.store->list(filter).total}});
   }
 
   const AdminOptions& options_;

@@ -42,9 +42,8 @@ std::string rfc3339(std::int64_t wall_ms) {
 }
 
 json to_json(const policy::NewCredential& credential) {
-  return {{"id", credential.id},
-          {"username", credential.username},
-          {"password", credential.password}};
+  return {
+      {"id", credential.id}, {"username", credential.username}, {"password", credential.password}};
 }
 
 json to_json(const policy::Applied& applied) {

@@ -75,7 +75,8 @@ class DkimApi {
     const auto record =
         options_.accounts->add_dkim_key(exchange->arguments[0], selector, *algorithm);
     if (!record.ok()) return refuse(exchange, record.error());
-    exchange->reply(200, {{"name", record->name}, {"type", record->type}, {"value", record->value}});
+    exchange->reply(200,
+                    {{"name", record->name}, {"type", record->type}, {"value", record->value}});
   }
 
   void activate(const ExchangePtr& exchange) const {

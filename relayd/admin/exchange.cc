@@ -13,12 +13,18 @@ namespace {
 
 std::string method_name(evhttp_cmd_type type) {
   switch (type) {
-    case EVHTTP_REQ_GET: return "GET";
-    case EVHTTP_REQ_POST: return "POST";
-    case EVHTTP_REQ_HEAD: return "HEAD";
-    case EVHTTP_REQ_PUT: return "PUT";
-    case EVHTTP_REQ_DELETE: return "DELETE";
-    default: return "OTHER";
+    case EVHTTP_REQ_GET:
+      return "GET";
+    case EVHTTP_REQ_POST:
+      return "POST";
+    case EVHTTP_REQ_HEAD:
+      return "HEAD";
+    case EVHTTP_REQ_PUT:
+      return "PUT";
+    case EVHTTP_REQ_DELETE:
+      return "DELETE";
+    default:
+      return "OTHER";
   }
 }
 
@@ -58,8 +64,8 @@ Exchange::Exchange(evhttp_request* request) : request_(request) {
     for (const std::string_view pair : base::split(uri.substr(mark + 1), '&')) {
       const std::size_t equals = pair.find('=');
       auto name = percent_decode(pair.substr(0, equals));
-      auto value = percent_decode(
-          equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1));
+      auto value = percent_decode(equals == std::string_view::npos ? std::string_view()
+                                                                   : pair.substr(equals + 1));
       well_formed = well_formed && name && value;
       if (name && value && !name->empty()) query.emplace(*name, *value);
     }

@@ -1,6 +1,6 @@
-// One request of the admin API and its answer. It may be answered later (after a commit, after a DNS
-// query) and outlives a client that has gone; then the answer falls on the floor. Answered on the
-// loop's thread only; references may be held and dropped anywhere.
+// One request of the admin API and its answer. It may be answered later (after a commit, after a
+// DNS query) and outlives a client that has gone; then the answer falls on the floor. Answered on
+// the loop's thread only; references may be held and dropped anywhere.
 #pragma once
 
 #include <functional>
@@ -26,7 +26,7 @@ class Exchange {
   std::map<std::string, std::string> query;  // decoded
   std::string authorization;                 // the header's value
   std::string body;
-  bool well_formed = true;                   // false: the URI could not be decoded
+  bool well_formed = true;  // false: the URI could not be decoded
 
   // The arguments of the matched route, in order; set by the router.
   std::vector<std::string> arguments;

@@ -46,8 +46,8 @@ base::Error system_error(const std::string& what) {
 
 bool has_listener(const sockaddr_un& address) {
   const Fd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return probe.get() >= 0 && connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
-                                     sizeof address) == 0;
+  return probe.get() >= 0 &&
+         connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
 }  // namespace
@@ -88,10 +88,10 @@ struct HttpServer::State {
     evhttp_set_max_body_size(http.get(), static_cast<ev_ssize_t>(2 * limits.admin_request));
     evhttp_set_max_headers_size(http.get(), kHeaderOctets);
     evhttp_set_timeout(http.get(), static_cast<int>(limits.admin_timeout / base::kSecond));
-    evhttp_set_allowed_methods(
-        http.get(), EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-                        EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                        EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+    evhttp_set_allowed_methods(http.get(), EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
+                                               EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
+                                               EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+                                               EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
     door.state = this;
     evhttp_set_gencb(
         http.get(),
@@ -114,9 +114,8 @@ struct HttpServer::State {
                              path = std::string(evhttp_request_get_uri(request))](int status) {
       open.erase(key);
       if (method == "GET") return;
-      base::log_info("admin request", {{"method", method},
-                                       {"path", base::printable(path)},
-                                       {"status", status}});
+      base::log_info("admin request",
+                     {{"method", method}, {"path", base::printable(path)}, {"status", status}});
     };
     if (!may_enter(door, *exchange)) {
       exchange->refuse(401, "send the header Authorization: Bearer TOKEN, see admin.token_file");

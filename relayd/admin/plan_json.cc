@@ -70,7 +70,8 @@ class Table {
   void each(const std::string& key, Read read) const {
     const auto found = value_.find(key);
     if (found == value_.end()) return;
-    if (!found->is_array()) throw PlanMistake{at(key), "[[" + key + "]] is expected, a list of tables"};
+    if (!found->is_array())
+      throw PlanMistake{at(key), "[[" + key + "]] is expected, a list of tables"};
     for (std::size_t i = 0; i < found->size(); ++i) {
       read((*found)[i], at(key) + "[" + std::to_string(i) + "]");
     }
@@ -87,9 +88,9 @@ class Table {
 };
 
 policy::SmarthostPlan read_smarthost(const json& value, const std::string& path) {
-  const Table table(value, path,
-                    {"host", "port", "tls", "username", "password", "reconnect_interval",
-                     "connections"});
+  const Table table(
+      value, path,
+      {"host", "port", "tls", "username", "password", "reconnect_interval", "connections"});
   policy::SmarthostPlan plan;
   plan.host = table.needed_text("host");
   if (const auto port = table.number("port", 65535)) plan.port = *port;
@@ -127,8 +128,7 @@ policy::DomainPlan read_domain(const json& value, const std::string& path) {
   policy::DomainPlan plan;
   plan.name = table.needed_text("name");
   plan.mode = table.word("mode", policy::parse_mode, "two-way or outbound-only");
-  plan.inbound =
-      table.word("inbound", policy::parse_inbound_mode, "standard, enhanced or strict");
+  plan.inbound = table.word("inbound", policy::parse_inbound_mode, "standard, enhanced or strict");
   if (const json* smarthost = table.child("smarthost")) {
     plan.smarthost = read_smarthost(*smarthost, table.at("smarthost"));
   }

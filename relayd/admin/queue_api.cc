@@ -20,17 +20,23 @@ std::string_view name(queue::State state) {
 
 std::string_view name(queue::RecipientState state) {
   switch (state) {
-    case queue::RecipientState::kDelivered: return "delivered";
-    case queue::RecipientState::kFailed: return "failed";
-    default: return "pending";
+    case queue::RecipientState::kDelivered:
+      return "delivered";
+    case queue::RecipientState::kFailed:
+      return "failed";
+    default:
+      return "pending";
   }
 }
 
 std::string_view name(queue::Kind kind) {
   switch (kind) {
-    case queue::Kind::kOutbound: return "outbound";
-    case queue::Kind::kBounce: return "bounce";
-    default: return "inbound";
+    case queue::Kind::kOutbound:
+      return "outbound";
+    case queue::Kind::kBounce:
+      return "bounce";
+    default:
+      return "inbound";
   }
 }
 
@@ -138,14 +144,16 @@ void show(const AdminOptions& options, const ExchangePtr& exchange) {
 
 void answer(const ExchangePtr& exchange, const base::Id& id, queue::Failure failure) {
   switch (failure) {
-    case queue::Failure::kNone: return exchange->reply(200, {{"id", id.str()}});
+    case queue::Failure::kNone:
+      return exchange->reply(200, {{"id", id.str()}});
     case queue::Failure::kNotFound:
       return exchange->refuse(404, "there is no message " + id.str() + " in the queue");
     case queue::Failure::kBusy:
       return exchange->refuse(503, "the queue has too much to write; try again in a moment");
     case queue::Failure::kFull:
       return exchange->refuse(507, "there is no space left for the queue");
-    case queue::Failure::kFailed: break;
+    case queue::Failure::kFailed:
+      break;
   }
   exchange->refuse(500, "the queue could not be written; see relayctl status");
 }

@@ -45,8 +45,8 @@ void Router::dispatch(const ExchangePtr& exchange) const {
     try {
       route.handler(exchange);
     } catch (const nlohmann::json::exception& error) {
-      exchange->refuse(400, std::string("the request's JSON is not what it should be: ") +
-                                error.what());
+      exchange->refuse(400,
+                       std::string("the request's JSON is not what it should be: ") + error.what());
     } catch (const std::exception& error) {
       base::log_error("admin request failed", {{"error", error.what()}});
       exchange->refuse(500, "relayd could not do this; its log says why");

@@ -1,6 +1,7 @@
 // The admin API: HTTP and JSON on a Unix socket (and TCP with a token, where asked for), health and
-// metrics beside it. The routes are in the register_ functions of the *_api.cc files. Loop's thread only;
-// what it is given outlives it.
+// metrics beside it. The routes are in the register_ functions of the *_api.cc files. Loop's thread
+// only; what it is given outlives it. The process ignores SIGPIPE (clients go while they are
+// answered).
 #pragma once
 
 #include <functional>

@@ -26,6 +26,8 @@ void Lane::use(std::shared_ptr<const Settings> settings) { settings_ = std::move
 void Lane::waiting(const Item& item, std::int64_t due_ms) {
   if (in_hand_.contains(item)) return;  // its outcome will say what becomes of it
   if (const auto known = due_of_.find(item); known != due_of_.end()) {
+    const std::int64_t now_ms = workplace_.clock->wall_ms();
+    if (known->second > now_ms && due_ms <= now_ms) paused_until_ms_ = 0;
     by_due_.erase({known->second, item});
   }
   due_of_[item] = due_ms;
@@ -43,7 +45,8 @@ std::size_t Lane::due_count(std::int64_t now_ms, std::size_t count_max) const {
 void Lane::kick() {
   if (stopping_ || by_due_.empty()) return;
   const std::int64_t wall_ms = workplace_.clock->wall_ms();
-  const std::int64_t to_due_ms = by_due_.begin()->first - wall_ms;
+  const std::int64_t to_due_ms =
+      std::max(by_due_.begin()->first, connections_.empty() ? paused_until_ms_ : 0) - wall_ms;
   if (to_due_ms > 0) {
     timer_.start_ms(std::min(to_due_ms, kLookAgainMs));  // the wall clock may step
     return;
@@ -126,23 +129,26 @@ void Lane::ended(SmtpDelivery* connection, const std::string& refused) {
   const policy::Smarthost* smarthost = accounts->smarthost_by_key(key_);
   const std::int64_t interval_ms = smarthost == nullptr ? 0 : smarthost->reconnect_interval_ms;
   not_before_ms_ = workplace_.clock->steady_ms() + interval_ms;
-  if (!refused.empty()) put_off(refused);
+  if (refused.empty()) {
+    failures_ = 0;
+    paused_until_ms_ = 0;
+  } else {
+    put_off(refused);
+  }
   kick();
 }
 
-// Nothing due can be sent now: each gets its next time, and the reason where the operator looks.
+// Nothing can be sent now: the lane pauses, and what is due gets the reason where the operator looks.
 void Lane::put_off(const std::string& why) {
   const std::int64_t now_ms = workplace_.clock->wall_ms();
+  paused_until_ms_ =
+      now_ms + retry_delay_ms(settings_->retry_ms, ++failures_, static_cast<std::uint64_t>(now_ms));
   std::vector<Item> items;
   for (const auto& [due_ms, item] : by_due_) {
     if (due_ms > now_ms) break;
     items.push_back(item);
   }
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    if (i >= kPutOffMax) {
-      waiting(items[i], now_ms + settings_->retry_ms.front());
-      continue;
-    }
+  for (std::size_t i = 0; i < std::min(items.size(), kPutOffMax); ++i) {
     by_due_.erase({due_of_[items[i]], items[i]});
     due_of_.erase(items[i]);
     const auto message = workplace_.store->find(items[i].id);
@@ -150,6 +156,7 @@ void Lane::put_off(const std::string& why) {
     if (!message || !delivery || delivery->state != queue::State::kWaiting) continue;
     Judged judged =
         judge_no_attempt(*message, *delivery, why, key_, settings_->retry_ms, now_ms);
+    judged.update.next_attempt_ms = paused_until_ms_;
     add_report(workplace_, *settings_, *message, {}, judged);
     settle(std::move(judged.update));
   }

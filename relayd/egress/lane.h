@@ -24,7 +24,8 @@ class Lane {
   Lane& operator=(const Lane&) = delete;
 
   void use(std::shared_ptr<const Settings> settings);
-  // Adds a waiting delivery, or moves one that is known to another time.
+  // Adds a waiting delivery, or moves one that is known to another time. One that waited and is due
+  // now is the operator's retry: it ends the pause after a failed connection.
   void waiting(const Item& item, std::int64_t due_ms);
   // Looks at what is due and may start a connection or set the timer.
   void kick();
@@ -49,6 +50,10 @@ class Lane {
   std::set<Item> in_hand_;
   net::Timer timer_;
   std::int64_t not_before_ms_ = 0;  // steady: the reconnect interval
+  // After a connection of no use the whole lane pauses, so that what waits goes out over one
+  // connection when the smarthost is back, and a dead one is not asked anew by every message.
+  std::int64_t paused_until_ms_ = 0;  // wall
+  std::uint32_t failures_ = 0;        // connections of no use in a row
   bool stopping_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -68,7 +68,7 @@ void SmtpDelivery::connect_next() {
         net::StreamLimits{static_cast<std::size_t>(settings_->limits.stream_input),
                           static_cast<std::size_t>(settings_->limits.stream_output)});
     timer_.start_ms(settings_->limits.connect_timeout);
-    last_error_ = "cannot connect to " + address->str();
+    last_error_ = address->str();
     stream_->connect(*address);
     return;
   }
@@ -96,7 +96,7 @@ void SmtpDelivery::on_output_empty() { pump(); }
 void SmtpDelivery::on_closed(std::string_view reason) {
   if (ended_) return;
   if (!connected_) {
-    last_error_ += ": " + std::string(reason);
+    last_error_ = std::string(reason);
     connect_next();
     return;
   }
@@ -189,7 +189,7 @@ SmtpDelivery::Next SmtpDelivery::send_more() {
     }
     const auto piece = outgoing_->next_piece();
     if (!piece) {
-      hold(piece.message(), false);
+      hold("the body cannot be read back as it came in: " + piece.message(), false);
       return Next::kWait;
     }
     if (!piece->empty()) {
@@ -261,7 +261,7 @@ void SmtpDelivery::end(const std::string& refused) {
   ended_ = true;
   timer_.stop();
   if (item_) hooks_.put_back(*item_);
-  if (stream_) stream_->close_gracefully(settings_->limits.close_timeout);
+  if (stream_) stream_->close_gracefully(settings_->limits.tls_timeout);
   if (!refused.empty()) {
     base::log_warning("smarthost cannot be used", {{"smarthost", lane_}, {"reason", refused}});
   }

@@ -222,7 +222,7 @@ void Session::finish(std::string_view reason) {
   flush();
   ended_ = true;
   base::log_debug("session closed", {{"remote_ip", remote_ip_}, {"reason", reason}});
-  stream_.close_gracefully(settings_->limits.close_timeout);
+  stream_.close_gracefully(settings_->limits.tls_timeout);
   on_end_(this);
 }
 

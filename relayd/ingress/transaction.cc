@@ -60,6 +60,7 @@ smtp::Reply Transaction::check_sender() {
 }
 
 smtp::Reply Transaction::add_recipient(const mail::Recipient& recipient) {
+  accounts_ = workplace_.accounts->snapshot();
   const policy::Peer peer{accounts_->credential_by_id(client_.credential_id)};
   if (auto refusal = policy::check_recipient(*accounts_, peer, recipient.address)) return *refusal;
   queue::Message& message = message_.message;
@@ -148,6 +149,7 @@ void Transaction::begin_inbound() {
 }
 
 void Transaction::begin_outbound() {
+  accounts_ = workplace_.accounts->snapshot();
   queue::Message& message = message_.message;
   const policy::Peer peer{accounts_->credential_by_id(client_.credential_id)};
   auto checked = policy::check_author(*accounts_, peer, message.envelope.mail_from, headers_,

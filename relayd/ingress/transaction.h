@@ -62,7 +62,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   const Workplace& workplace_;
   const std::shared_ptr<const Settings> settings_;
   const ClientFacts client_;
-  const policy::AccountsSnapshot accounts_;  // of the moment of MAIL; one question, one snapshot
+  policy::AccountsSnapshot accounts_;  // of the question in hand: MAIL, RCPT, the author
   const base::Id id_;
 
   queue::NewMessage message_;

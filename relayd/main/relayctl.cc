@@ -1,7 +1,7 @@
 // relayctl: everything an operator does, over the admin API of a running relayd.
 // Exit codes: 0 done, 1 refused or failed (one line on stderr), 2 usage.
-#include <CLI/CLI.hpp>
 #include <curl/curl.h>
+#include <CLI/CLI.hpp>
 
 #include <iostream>
 

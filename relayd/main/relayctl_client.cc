@@ -40,8 +40,7 @@ nlohmann::json Client::get(const std::vector<std::string>& path,
 
 nlohmann::json Client::post(const std::vector<std::string>& path, const nlohmann::json& body,
                             const std::vector<std::pair<std::string, std::string>>& query) {
-  const std::string text =
-      body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return request("POST", path, query, &text);
 }
 

@@ -25,8 +25,8 @@ class Client {
  public:
   explicit Client(Target target) : target_(std::move(target)) {}
 
-  // `path` is segments, which are encoded here. The answer's JSON; throws Failure with the server's own
-  // sentence, or why it could not be asked.
+  // `path` is segments, which are encoded here. The answer's JSON; throws Failure with the server's
+  // own sentence, or why it could not be asked.
   nlohmann::json get(const std::vector<std::string>& path,
                      const std::vector<std::pair<std::string, std::string>>& query = {});
   nlohmann::json post(const std::vector<std::string>& path,

@@ -49,8 +49,9 @@ class Verbs {
     add_credential();
     add_dkim();
     add_queue();
-    verb(app_, "status", "how relayd is doing",
-         [](Context& c, Values&) { show(c, c.client.get({"v1", "status"}), print_record); });
+    verb(app_, "status", "how relayd is doing", [](Context& c, Values&) {
+      show(c, c.client.get({"v1", "status"}), print_record);
+    });
   }
 
  private:
@@ -81,9 +82,8 @@ class Verbs {
           std::vector<std::pair<std::string, std::string>> query;
           if (!v.tenant.empty()) query.emplace_back("tenant", v.tenant);
           if (!v.domain.empty()) query.emplace_back("domain", v.domain);
-          show(c, c.client.get({"v1", collection}, query), [&](const json& answer) {
-            print_table(answer.at(collection), columns);
-          });
+          show(c, c.client.get({"v1", collection}, query),
+               [&](const json& answer) { print_table(answer.at(collection), columns); });
         },
         [](CLI::App& command, Values& v) {
           command.add_option("--tenant", v.tenant, "only this tenant's");
@@ -180,9 +180,9 @@ class Verbs {
         address, "add", "connect an address of a domain that is there",
         [](Context& c, Values& v) {
           const std::string domain = domain_of(v.name);
-          apply(c, with_domain(tenant_of_domain(c, domain),
-                               {{"name", domain},
-                                {"address", json::array({{{"address", v.name}}})}}));
+          apply(c,
+                with_domain(tenant_of_domain(c, domain),
+                            {{"name", domain}, {"address", json::array({{{"address", v.name}}})}}));
         },
         [](CLI::App& command, Values& v) { command.add_option("ADDRESS", v.name)->required(); });
     verb(
@@ -254,9 +254,10 @@ class Verbs {
         [](Context& c, Values& v) {
           show(c, c.client.post({"v1", "backends", v.name, "rotate-secret"}),
                [&](const json& answer) {
-                 print_applied({{"tenants", {{{"name", v.name},
-                                              {"webhook_secret", answer.at("webhook_secret")}}}},
-                                {"domains", json::array()}});
+                 print_applied(
+                     {{"tenants",
+                       {{{"name", v.name}, {"webhook_secret", answer.at("webhook_secret")}}}},
+                      {"domains", json::array()}});
                });
         },
         [](CLI::App& command, Values& v) { command.add_option("TENANT", v.name)->required(); });
@@ -276,9 +277,8 @@ class Verbs {
         },
         [](CLI::App& command, Values& v) { command.add_option("DOMAIN|TENANT", v.name); });
     const auto rotate = [](Context& c, Values& v) {
-      show(c, c.client.post({"v1", "credentials", v.name, "rotate"}), [&](const json& answer) {
-        print_credential(v.name, answer.at("credential"));
-      });
+      show(c, c.client.post({"v1", "credentials", v.name, "rotate"}),
+           [&](const json& answer) { print_credential(v.name, answer.at("credential")); });
     };
     const auto owner = [](CLI::App& command, Values& v) {
       command.add_option("DOMAIN|TENANT", v.name)->required();
@@ -378,8 +378,10 @@ class Verbs {
   }
   static void list_queue(Context& c, const Values& v) {
     std::vector<std::pair<std::string, std::string>> query;
-    for (const auto& [key, value] : {std::pair{"tenant", v.tenant}, {"domain", v.domain},
-                                     {"destination", v.destination}, {"state", v.state}}) {
+    for (const auto& [key, value] : {std::pair{"tenant", v.tenant},
+                                     {"domain", v.domain},
+                                     {"destination", v.destination},
+                                     {"state", v.state}}) {
       if (!value.empty()) query.emplace_back(key, value);
     }
     if (v.limit > 0) query.emplace_back("limit", std::to_string(v.limit));
@@ -417,8 +419,6 @@ class Verbs {
 
 }  // namespace
 
-void add_verbs(CLI::App& app, Action& chosen) {
-  Verbs(app, chosen).add_all();
-}
+void add_verbs(CLI::App& app, Action& chosen) { Verbs(app, chosen).add_all(); }
 
 }  // namespace relayctl

@@ -14,8 +14,8 @@ struct Context {
 };
 using Action = std::function<void(Context&)>;
 
-// Adds every verb to `app`; after parsing, `chosen` is what the user asked for. `chosen` outlives the
-// parsing.
+// Adds every verb to `app`; after parsing, `chosen` is what the user asked for. `chosen` outlives
+// the parsing.
 void add_verbs(CLI::App& app, Action& chosen);
 
 }  // namespace relayctl

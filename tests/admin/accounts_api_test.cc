@@ -21,13 +21,14 @@ TEST_F(AccountsApiTest, ApplyListShowRemove) {
   const std::string password = applied.body().at("domains").at(0).at("credential").at("password");
   EXPECT_THAT(password, StartsWith("rd_"));
   const json again = post("/v1/apply", acme()).body();
-  EXPECT_EQ(again, json::parse(R"({"tenants":[{"name":"acme"}],"domains":[{"name":"acme.example"}]})"));
+  EXPECT_EQ(again,
+            json::parse(R"({"tenants":[{"name":"acme"}],"domains":[{"name":"acme.example"}]})"));
 
-  for (const char* path : {"/v1/tenants", "/v1/tenants/acme", "/v1/domains", "/v1/backends",
-                           "/v1/domains/ACME.example", "/v1/addresses", "/v1/smarthosts",
-                           "/v1/addresses/support%40acme.example", "/v1/smarthosts/acme.example",
-                           "/v1/backends/acme", "/v1/credentials", "/v1/credentials/acme",
-                           "/v1/credentials/acme.example", "/v1/status"}) {
+  for (const char* path :
+       {"/v1/tenants", "/v1/tenants/acme", "/v1/domains", "/v1/backends",
+        "/v1/domains/ACME.example", "/v1/addresses", "/v1/smarthosts",
+        "/v1/addresses/support%40acme.example", "/v1/smarthosts/acme.example", "/v1/backends/acme",
+        "/v1/credentials", "/v1/credentials/acme", "/v1/credentials/acme.example", "/v1/status"}) {
     const Response response = get(path);
     EXPECT_EQ(response.status, 200) << path;
     for (const std::string& secret : {password, std::string("hidden"), std::string("s3cret"),
@@ -62,7 +63,8 @@ TEST_F(AccountsApiTest, PlansWithMistakesNameThePath) {
     EXPECT_NE(response.status, 200);
     return response.error();
   };
-  EXPECT_THAT(mistake([](json& t) { t["colour"] = 1; }), StartsWith("tenant[0].colour: unknown key"));
+  EXPECT_THAT(mistake([](json& t) { t["colour"] = 1; }),
+              StartsWith("tenant[0].colour: unknown key"));
   EXPECT_THAT(mistake([](json& t) { t["domain"][0]["smarthost"]["port"] = "25"; }),
               StartsWith("tenant[0].domain[0].smarthost.port: a whole number"));
   EXPECT_THAT(mistake([](json& t) { t["domain"][0]["smarthost"]["port"] = 70000; }),
@@ -102,8 +104,8 @@ TEST_F(AccountsApiTest, CredentialsAndSecretsRotate) {
 TEST_F(AccountsApiTest, DkimIsActivatedOnceDnsHasIt) {
   start();
   ASSERT_EQ(post("/v1/apply", acme()).status, 200);
-  const Response made = post("/v1/dkim/acme.example",
-                             {{"selector", "s1"}, {"algorithm", "ed25519-sha256"}});
+  const Response made =
+      post("/v1/dkim/acme.example", {{"selector", "s1"}, {"algorithm", "ed25519-sha256"}});
   ASSERT_EQ(made.status, 200) << made.text;
   EXPECT_EQ(made.body().at("name"), "s1._domainkey.acme.example");
   EXPECT_EQ(made.body().at("type"), "TXT");

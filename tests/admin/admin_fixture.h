@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-#include <array>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -74,6 +74,7 @@ struct Response {
 class AdminFixture : public ::testing::Test {
  protected:
   AdminFixture() {
+    std::signal(SIGPIPE, SIG_IGN);  // as the daemon does
     std::string pattern = (std::filesystem::temp_directory_path() / "relayd-admin-XXXXXX").string();
     directory_ = mkdtemp(pattern.data());
     socket_ = directory_ + "/admin.sock";
@@ -81,7 +82,12 @@ class AdminFixture : public ::testing::Test {
     sealer_ = std::make_unique<certs::Sealer>(need(certs::Sealer::open(directory_ + "/secrets")));
     accounts_ = need(policy::AccountStore::open(
         {directory_ + "/accounts", sealer_.get(), &limits_, &clock_, "key", "relay.test"}));
-    store_ = need(queue::Store::open({directory_ + "/queue", &limits_, &clock_, &metrics_}));
+    queue::StoreOptions queue_options;
+    queue_options.directory = directory_ + "/queue";
+    queue_options.limits = &limits_;
+    queue_options.clock = &clock_;
+    queue_options.metrics = &metrics_;
+    store_ = need(queue::Store::open(std::move(queue_options)));
   }
   ~AdminFixture() override {
     stop();

@@ -33,8 +33,7 @@ class RelayctlTest : public AdminFixture {
   }
   // Both programs lie in the build directory.
   Ran run(const std::string& arguments) {
-    const auto program =
-        std::filesystem::read_symlink("/proc/self/exe").parent_path() / "relayctl";
+    const auto program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "relayctl";
     const std::string command = program.string() + " --config " + directory_ + "/relayd.toml " +
                                 arguments + " >" + directory_ + "/out 2>" + directory_ + "/err";
     Ran ran;
@@ -115,7 +114,10 @@ TEST_F(RelayctlTest, VerbsOneByOne) {
   EXPECT_EQ(run("domain add acme.example --tenant acme --inbound enhanced").code, 0);
   EXPECT_EQ(run("address add support@acme.example").code, 0);
   EXPECT_EQ(run("smarthost add acme.example --host 127.0.0.1 --port 2525 --tls none --username u "
-                "--password-file " + directory_ + "/smarthost.password").code, 0);
+                "--password-file " +
+                directory_ + "/smarthost.password")
+                .code,
+            0);
   EXPECT_EQ(run("smarthost add support@acme.example --host 127.0.0.2").code, 0);
   EXPECT_EQ(accounts_->snapshot()->smarthost_by_key("support@acme.example")->host, "127.0.0.2");
   EXPECT_EQ(run("smarthost remove support@acme.example").code, 0);
@@ -133,15 +135,15 @@ TEST_F(RelayctlTest, VerbsOneByOne) {
   EXPECT_THAT(run("credential add acme").out, HasSubstr("shown only once"));
   EXPECT_THAT(run("backend rotate-secret acme").out, HasSubstr("whsec_"));
 
-  const json record = json::parse(
-      run("dkim add acme.example --selector s1 --algorithm ed25519-sha256 --json").out);
+  const json record =
+      json::parse(run("dkim add acme.example --selector s1 --algorithm ed25519-sha256 --json").out);
   EXPECT_EQ(record.at("name"), "s1._domainkey.acme.example");
   EXPECT_EQ(run("dkim activate acme.example s1").code, 1);
   EXPECT_EQ(run("dkim activate acme.example s1 --force").code, 0);
   EXPECT_THAT(run("dkim list").out, HasSubstr("ed25519-sha256"));
   EXPECT_EQ(run("dkim remove acme.example s1").code, 0);
-  for (const char* noun : {"tenant", "domain", "address", "credential", "smarthost", "backend",
-                           "dkim", "queue"}) {
+  for (const char* noun :
+       {"tenant", "domain", "address", "credential", "smarthost", "backend", "dkim", "queue"}) {
     EXPECT_EQ(run(std::string(noun) + " list").code, 0) << noun;
     EXPECT_TRUE(json::accept(run(std::string(noun) + " list --json").out)) << noun;
   }

@@ -115,7 +115,8 @@ TEST_F(ServerTest, ClientsThatLeaveAndAServerThatStops) {
   for (std::size_t held = 0; held < 2; std::this_thread::yield()) {
     on_loop([&] { held = resolver_.held.size(); });
   }
-  // Two requests wait, one has lost its client: both are let go, and late answers fall on the floor.
+  // Two requests wait, one has lost its client: both are let go, and late answers fall on the
+  // floor.
   stop();
   waiting.join();
   for (auto& answer : resolver_.held) answer();

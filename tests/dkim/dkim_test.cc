@@ -43,7 +43,7 @@ std::string hash_of(std::string_view body) {
   return hash.finish();
 }
 
-mail::Headers scan(const std::string& block) {
+mail::Headers scan(std::string_view block) {  // views into `block`
   auto headers = mail::Headers::scan(block, 5000);
   EXPECT_TRUE(headers.ok()) << (headers.ok() ? "" : headers.message());
   return headers.ok() ? headers.take() : mail::Headers();

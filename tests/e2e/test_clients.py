@@ -111,7 +111,7 @@ def _swaks(scene, port, credential, sender, recipient, message):
 
 def test_swaks(scene):
     marker = messages.new_marker()
-    message = messages.compose(marker, CUSTOMER, SUPPORT, b"hello\r\n..dots\r\n.\r\n", "from swaks",
+    message = messages.compose(marker, CUSTOMER, SUPPORT, b"hello\r\n..dots\r\n.\r\nend\r\n", "from swaks",
                                ("Auto-Submitted: auto-replied",))
     _swaks(scene, scene.relayd.mx_port, scene.inbound, CUSTOMER, SUPPORT, message)
     # swaks sends an empty line after what it was given.

@@ -20,7 +20,8 @@ PLAYABLE = [one for one in DIALOGUES if one.machine_only is None]
 
 LISTENERS = {"mx": ("mx", "starttls"), "mx-inside": ("mx", "implicit"), "mx-none": ("mx", "none"),
              "submission": ("submission", "starttls"),
-             "submission-inside": ("submission", "implicit")}
+             "submission-inside": ("submission", "implicit"),
+             "submission-none": ("submission", "none")}
 
 
 def _listener(script):

@@ -54,9 +54,11 @@ def test_a_changed_message_is_held(scene, what):
     held = wait_until(lambda: [row for row in scene.relayd.queue() if row["state"] == "held"],
                       "the message to be held")
     assert len(held) == 1
-    assert what.lower() in held[0]["last_reply"].lower()
-    assert any(held[0]["id"] in line and what.lower() in line.lower()
-               for line in scene.relayd.log(500).splitlines()), "logged with the header's name"
+    # The queue's own checksum sees a changed body first; a changed header field is named.
+    named = "checksum" if what == "body" else what.lower()
+    assert named in held[0]["last_reply"].lower()
+    assert any(held[0]["id"] in line and named in line.lower()
+               for line in scene.relayd.log(500).splitlines()), "logged with what was changed"
 
     # Asking again changes nothing: it never leaves.
     scene.relayd.ctl("queue", "release", held[0]["id"])

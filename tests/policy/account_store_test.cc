@@ -144,8 +144,9 @@ TEST_F(AccountStoreTest, RefusalsNameTheEntryAndChangeNothing) {
 
   Plan foreign = other();
   foreign.tenants[0].domains[0].addresses = {{"support@acme.example", std::nullopt}};
-  EXPECT_EQ(refusal(store, foreign),
-            "tenant other, domain other.example, address support@acme.example: belongs to tenant acme");
+  EXPECT_EQ(
+      refusal(store, foreign),
+      "tenant other, domain other.example, address support@acme.example: belongs to tenant acme");
 
   Plan outside = acme();
   outside.tenants[0].domains[0].addresses.push_back({"x@sub.acme.example", std::nullopt});
@@ -220,13 +221,21 @@ TEST_F(AccountStoreTest, LimitsAreRefusedByName) {
 
 TEST_F(AccountStoreTest, InternationalNamesAreNormalized) {
   Plan plan = acme();
-  plan.tenants[0].domains[0].name = "B\xC3\xBC" "cher.example";
-  plan.tenants[0].domains[0].addresses = {{"Hilfe@b\xC3\xBC" "cher.example", std::nullopt}};
+  plan.tenants[0].domains[0].name =
+      "B\xC3\xBC"
+      "cher.example";
+  plan.tenants[0].domains[0].addresses = {
+      {"Hilfe@b\xC3\xBC"
+       "cher.example",
+       std::nullopt}};
   const auto applied = open().apply(plan);
   ASSERT_TRUE(applied.ok()) << applied.message();
   EXPECT_EQ(applied->domains[0].name, "xn--bcher-kva.example");
   EXPECT_NE(store_->snapshot()->address("hilfe@xn--bcher-kva.example"), nullptr);
-  EXPECT_TRUE(store_->remove_domain("b\xC3\xBC" "cher.example").ok());
+  EXPECT_TRUE(store_
+                  ->remove_domain("b\xC3\xBC"
+                                  "cher.example")
+                  .ok());
 }
 
 TEST_F(AccountStoreTest, WhatAPlanDoesNotNameStays) {

@@ -19,7 +19,8 @@ namespace policy {
 class AccountsFixture : public ::testing::Test {
  protected:
   AccountsFixture() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "relayd-accounts-XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "relayd-accounts-XXXXXX").string();
     directory_ = mkdtemp(pattern.data());
     std::filesystem::create_directory(directory_ + "/secrets");
     auto sealer = certs::Sealer::open(directory_ + "/secrets");
@@ -58,7 +59,8 @@ class AccountsFixture : public ::testing::Test {
     DomainPlan domain;
     domain.name = "acme.example";
     domain.smarthost = smarthost;
-    domain.addresses = {{"support@acme.example", std::nullopt}, {"sales@acme.example", std::nullopt}};
+    domain.addresses = {{"support@acme.example", std::nullopt},
+                        {"sales@acme.example", std::nullopt}};
     TenantPlan tenant;
     tenant.name = "acme";
     tenant.backend_url = "http://127.0.0.1:9000/tickets";

@@ -78,7 +78,8 @@ TEST_F(PermissionTest, NobodyReachesSupportAddressesOnly) {
   EXPECT_THAT(text(check_recipient(*accounts_, nobody_, "someone@gmail.example")),
               HasSubstr("550 5.7.1"));
   EXPECT_THAT(text(check_recipient(*accounts_, nobody_, "help@other.example")),
-              HasSubstr("530 5.7.0")) << "strict";
+              HasSubstr("530 5.7.0"))
+      << "strict";
   EXPECT_THAT(text(check_recipient(*accounts_, nobody_, "support@acme.example@gmail.example")),
               HasSubstr("553 5.1.3"));
   EXPECT_THAT(text(check_recipient(*accounts_, nobody_, "\"x@gmail.example\"@acme.example")),
@@ -130,7 +131,8 @@ TEST_F(PermissionTest, BrokenFromFields) {
 }
 
 TEST_F(PermissionTest, OnlyTenantsSendOutward) {
-  EXPECT_THAT(author("From: support@acme.example\r\n", "", false, &nobody_), HasSubstr("550 5.7.1"));
+  EXPECT_THAT(author("From: support@acme.example\r\n", "", false, &nobody_),
+              HasSubstr("550 5.7.1"));
   EXPECT_THAT(author("From: support@acme.example\r\n", "", false, &inbound_),
               HasSubstr("550 5.7.1"));
 }

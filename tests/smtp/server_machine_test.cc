@@ -194,6 +194,36 @@ TEST(ServerMachine, CloseWithInsideAChunk) {
   EXPECT_TRUE(m.gives<Close>());
 }
 
+TEST(ServerMachine, A421AtTheFirstChunkClosesBehindTheChunk) {
+  Machine m;
+  ASSERT_TRUE(m.gives<Hello>("EHLO c\r\n"));
+  ASSERT_TRUE(m.gives<Mail>("MAIL FROM:<a@b.example>\r\n"));
+  m->answer({250, "2.1.0", "ok"});
+  ASSERT_TRUE(m.gives<Rcpt>("RCPT TO:<c@d.example>\r\n"));
+  m->answer({250, "2.1.5", "ok"});
+  ASSERT_TRUE(m.gives<DataStart>("BDAT 4\r\n"));
+  m->answer({421, "4.3.2", "bye"});
+  EXPECT_TRUE(m.gives<Reset>());
+  m.said();
+  EXPECT_TRUE(m.gives<NeedInput>("xxx"));
+  EXPECT_EQ(m.said(), "");
+  EXPECT_TRUE(m.gives<Close>("xNOOP\r\n"));
+  EXPECT_EQ(m.said(), "421 4.3.2 bye\r\n");
+}
+
+// A chunk that cannot fit is refused before the owner makes room for a single octet of it.
+TEST(ServerMachine, AChunkTooLargeIsNotEvenAskedAbout) {
+  Machine m;
+  ASSERT_TRUE(m.gives<Hello>("EHLO c\r\n"));
+  ASSERT_TRUE(m.gives<Mail>("MAIL FROM:<a@b.example>\r\n"));
+  m->answer({250, "2.1.0", "ok"});
+  ASSERT_TRUE(m.gives<Rcpt>("RCPT TO:<c@d.example>\r\n"));
+  m->answer({250, "2.1.5", "ok"});
+  EXPECT_TRUE(m.gives<Reset>("BDAT 18446744073709551615 LAST\r\n"));
+  EXPECT_TRUE(m.gives<NeedInput>("content\r\n"));
+  EXPECT_EQ(m->waiting(), ServerMachine::Waiting::kContent);
+}
+
 TEST(ServerMachine, A421OfTheOwnerCloses) {
   Machine m;
   ASSERT_TRUE(m.gives<Hello>("EHLO c\r\n"));

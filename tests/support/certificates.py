@@ -31,9 +31,9 @@ class Authority:
     def issue(self, *names):
         """An identity valid for the names given and for this host (localhost, 127.0.0.1)."""
         names = [*names, "localhost", "127.0.0.1"]
-        base = self._directory / names[0]
-        request, extensions = base.with_suffix(".csr"), base.with_suffix(".ext")
-        identity = Identity(base.with_suffix(".pem"), base.with_suffix(".key"))
+        request, extensions, certificate, key = (
+            self._directory / f"{names[0]}.{end}" for end in ("csr", "ext", "pem", "key"))
+        identity = Identity(certificate, key)
         extensions.write_text("basicConstraints=critical,CA:FALSE\n"
                               "extendedKeyUsage=serverAuth,clientAuth\n"
                               "subjectAltName=" + ",".join(map(_alternative_name, names)) + "\n")

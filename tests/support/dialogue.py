@@ -76,7 +76,7 @@ def unescape(text, login=None):
 def _with_login(text, login):
     if login is None:
         return text
-    return re.sub(r"\bsecret\b", login[1], text.replace("acme.example", login[0]))
+    return text.replace("acme.example", login[0]).replace(r"\0secret", rf"\0{login[1]}")
 
 
 def _matching_brace(text, opening):

@@ -22,7 +22,8 @@ class Sealer {
   [[nodiscard]] base::Result<std::string> unseal(std::string_view sealed,
                                                  std::string_view context) const;
 
-  // A key for another purpose ("credential"), from the master key (HMAC-SHA-256 of the purpose's name).
+  // A key for another purpose ("credential"), from the master key (HMAC-SHA-256 of the purpose's
+  // name).
   [[nodiscard]] std::string derive(std::string_view purpose) const;
 
  private:

@@ -39,7 +39,8 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(command_timeout, kMilliseconds, 5 * kMinute, "RFC 5321 4.5.3.2.7: wait for a command")         \
   X(data_timeout, kMilliseconds, 3 * kMinute, "RFC 5321 4.5.3.2.5: wait for more of the message")  \
   X(message_timeout, kMilliseconds, 1 * kHour, "a whole message, however it trickles")             \
-  X(tls_timeout, kMilliseconds, 30 * kSecond, "a TLS handshake or a TLS close")                    \
+  X(tls_timeout, kMilliseconds, 30 * kSecond, "a TLS handshake")                                   \
+  X(close_timeout, kMilliseconds, 5 * kSecond, "so long may a peer take to see our last reply")    \
   X(write_timeout, kMilliseconds, 3 * kMinute, "a peer that does not take our replies")            \
   X(stream_input, kOctets, 64 * kKiB, "read buffer of one connection")                             \
   X(stream_output, kOctets, 256 * kKiB, "write buffer of one connection; then reading stops")      \

@@ -8,7 +8,8 @@
 
 namespace base {
 
-// "512", "64KiB", "50MiB", "2GiB", also KB, MB, GB (powers of 1000), without regard to case; octets.
+// "512", "64KiB", "50MiB", "2GiB", also KB, MB, GB (powers of 1000), without regard to case;
+// octets.
 std::optional<std::int64_t> parse_size(std::string_view text);
 // "250ms", "30s", "5m", "2h", "5d"; milliseconds. A number alone is none: of what?
 std::optional<std::int64_t> parse_duration_ms(std::string_view text);

@@ -7,7 +7,7 @@
 namespace mail {
 
 struct Hop {
-  std::string helo;       // what the client called itself; cleaned here
+  std::string helo;  // what the client called itself; cleaned here
   std::string remote_ip;
   std::string hostname;   // ours
   std::string protocol;   // "ESMTPSA" and the like

@@ -74,9 +74,15 @@ std::string make_report(const queue::Message& original, const std::vector<Failed
 std::string report_details(const queue::Message& original,
                            const std::vector<FailedRecipient>& failed,
                            std::string_view original_headers) {
-  std::string out = R"({"message_id":")" + base::json_escape(message_id_of(original_headers));
-  out += R"(","mail_from":")" + base::json_escape(original.envelope.mail_from);
-  out += R"(","recipients":[)";
+  std::string out =
+      R"({"original_message_id":")" + base::json_escape(message_id_of(original_headers));
+  out += R"(","envelope":{"mail_from":")" + base::json_escape(original.envelope.mail_from);
+  out += R"(","rcpt_to":[)";
+  for (const mail::Recipient& one : original.envelope.recipients) {
+    if (out.back() == '"') out += ',';
+    out += '"' + base::json_escape(one.address) + '"';
+  }
+  out += R"(]},"recipients":[)";
   for (const FailedRecipient& one : failed) {
     if (out.back() == '}') out += ',';
     out += R"({"address":")" + base::json_escape(one.recipient.address);

@@ -36,7 +36,8 @@ void Lane::waiting(const Item& item, std::int64_t due_ms) {
 
 std::size_t Lane::due_count(std::int64_t now_ms, std::size_t count_max) const {
   std::size_t n = 0;
-  for (auto at = by_due_.begin(); at != by_due_.end() && at->first <= now_ms && n < count_max; ++at) {
+  for (auto at = by_due_.begin(); at != by_due_.end() && at->first <= now_ms && n < count_max;
+       ++at) {
     ++n;
   }
   return n;
@@ -108,9 +109,9 @@ void Lane::settle(queue::DeliveryUpdate update) {
   in_hand_.erase(item);
   const std::weak_ptr<bool> alive = alive_;
   net::Loop* loop = workplace_.loop;
-  // What is to be tried again comes back through the store's on_waiting, after the commit. Where the
-  // commit fails the old record stands and the message is sent again after a restart: better twice
-  // than never.
+  // What is to be tried again comes back through the store's on_waiting, after the commit. Where
+  // the commit fails the old record stands and the message is sent again after a restart: better
+  // twice than never.
   workplace_.store->update(std::move(update), [alive, loop, item](queue::Failure failure) {
     if (failure == queue::Failure::kNone || failure == queue::Failure::kNotFound) return;
     loop->post([alive, item] {
@@ -122,8 +123,7 @@ void Lane::settle(queue::DeliveryUpdate update) {
 
 void Lane::ended(SmtpDelivery* connection, const std::string& refused) {
   const auto at = connections_.find(connection);
-  workplace_.loop->defer(
-      [gone = std::shared_ptr<SmtpDelivery>(std::move(at->second))] {});
+  workplace_.loop->defer([gone = std::shared_ptr<SmtpDelivery>(std::move(at->second))] {});
   connections_.erase(at);
   const auto accounts = workplace_.accounts->snapshot();
   const policy::Smarthost* smarthost = accounts->smarthost_by_key(key_);
@@ -138,7 +138,8 @@ void Lane::ended(SmtpDelivery* connection, const std::string& refused) {
   kick();
 }
 
-// Nothing can be sent now: the lane pauses, and what is due gets the reason where the operator looks.
+// Nothing can be sent now: the lane pauses, and what is due gets the reason where the operator
+// looks.
 void Lane::put_off(const std::string& why) {
   const std::int64_t now_ms = workplace_.clock->wall_ms();
   paused_until_ms_ =
@@ -154,8 +155,7 @@ void Lane::put_off(const std::string& why) {
     const auto message = workplace_.store->find(items[i].id);
     const auto delivery = workplace_.store->delivery(items[i].id, items[i].index);
     if (!message || !delivery || delivery->state != queue::State::kWaiting) continue;
-    Judged judged =
-        judge_no_attempt(*message, *delivery, why, key_, settings_->retry_ms, now_ms);
+    Judged judged = judge_no_attempt(*message, *delivery, why, key_, settings_->retry_ms, now_ms);
     judged.update.next_attempt_ms = paused_until_ms_;
     add_report(workplace_, *settings_, *message, {}, judged);
     settle(std::move(judged.update));

@@ -52,8 +52,7 @@ Judged judge_replies(const queue::Message& message, const queue::Delivery& deliv
       ++judged.delivered;
     } else if (reply.permanent()) {
       status.state = queue::RecipientState::kFailed;
-      judged.failed.push_back(
-          {recipient, status_of(reply), reply.str(), std::string(remote)});
+      judged.failed.push_back({recipient, status_of(reply), reply.str(), std::string(remote)});
     } else if (expired) {
       status.state = queue::RecipientState::kFailed;  // RFC 3463: 5.4.7 delivery time expired
       judged.failed.push_back({recipient, "5.4.7",

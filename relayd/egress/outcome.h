@@ -23,7 +23,8 @@ struct Judged {
   std::uint32_t delivered = 0;
 };
 
-// `replies` belongs to the pending recipients of `delivery`, in order. `remote` names the smarthost.
+// `replies` belongs to the pending recipients of `delivery`, in order. `remote` names the
+// smarthost.
 Judged judge_replies(const queue::Message& message, const queue::Delivery& delivery,
                      const std::vector<smtp::Reply>& replies, std::string_view remote,
                      const std::vector<std::int64_t>& retry_ms, std::int64_t now_ms);

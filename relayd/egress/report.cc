@@ -18,8 +18,8 @@ std::string stored_headers(const Workplace& workplace, const Settings& settings,
 
 }  // namespace
 
-void add_report(const Workplace& workplace, const Settings& settings,
-                const queue::Message& message, const std::string& headers, Judged& judged) {
+void add_report(const Workplace& workplace, const Settings& settings, const queue::Message& message,
+                const std::string& headers, Judged& judged) {
   std::vector<FailedRecipient> told;
   for (FailedRecipient& failed : judged.failed) {
     base::log_info("failed", {{"id", message.id.str()},

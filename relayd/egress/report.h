@@ -11,7 +11,7 @@ namespace egress {
 
 // Adds to `judged.update.also` what wants_report() asks for; logs what is dropped without a report.
 // `headers` is the message's header section where it is known.
-void add_report(const Workplace& workplace, const Settings& settings,
-                const queue::Message& message, const std::string& headers, Judged& judged);
+void add_report(const Workplace& workplace, const Settings& settings, const queue::Message& message,
+                const std::string& headers, Judged& judged);
 
 }  // namespace egress

@@ -16,9 +16,15 @@ smtp::ClientOptions client_options(const Settings& settings, const policy::Smart
   options.username = smarthost.username;
   options.password = std::move(password);
   switch (smarthost.tls) {
-    case policy::SmarthostTls::kStartTls: options.tls = smtp::ClientTls::kStartTls; break;
-    case policy::SmarthostTls::kImplicit: options.tls = smtp::ClientTls::kImplicit; break;
-    case policy::SmarthostTls::kNone: options.tls = smtp::ClientTls::kNone; break;
+    case policy::SmarthostTls::kStartTls:
+      options.tls = smtp::ClientTls::kStartTls;
+      break;
+    case policy::SmarthostTls::kImplicit:
+      options.tls = smtp::ClientTls::kImplicit;
+      break;
+    case policy::SmarthostTls::kNone:
+      options.tls = smtp::ClientTls::kNone;
+      break;
   }
   return options;
 }
@@ -36,22 +42,20 @@ SmtpDelivery::SmtpDelivery(const Workplace& workplace, std::shared_ptr<const Set
       machine_(client_options(*settings_, smarthost_, std::move(password)), settings_->limits),
       timer_(*workplace.loop, [this] {
         if (stream_) stream_.reset();
-        on_closed(connected_ ? "the smarthost did not answer in time"
-                             : "no connection in time");
+        on_closed(connected_ ? "the smarthost did not answer in time" : "no connection in time");
       }) {}
 
 SmtpDelivery::~SmtpDelivery() = default;
 
 void SmtpDelivery::start() {
   const std::weak_ptr<bool> alive = alive_;
-  dns::resolve_host(*workplace_.resolver, smarthost_.host,
-                    [this, alive](const dns::HostAddresses& found) {
-                      if (alive.expired() || ended_) return;
-                      addresses_ = found.ips;
-                      last_error_ = "cannot find the address of " + smarthost_.host + ": " +
-                                    found.error;
-                      connect_next();
-                    });
+  dns::resolve_host(
+      *workplace_.resolver, smarthost_.host, [this, alive](const dns::HostAddresses& found) {
+        if (alive.expired() || ended_) return;
+        addresses_ = found.ips;
+        last_error_ = "cannot find the address of " + smarthost_.host + ": " + found.error;
+        connect_next();
+      });
 }
 
 void SmtpDelivery::connect_next() {
@@ -261,7 +265,7 @@ void SmtpDelivery::end(const std::string& refused) {
   ended_ = true;
   timer_.stop();
   if (item_) hooks_.put_back(*item_);
-  if (stream_) stream_->close_gracefully(settings_->limits.tls_timeout);
+  if (stream_) stream_->close_gracefully(settings_->limits.close_timeout);
   if (!refused.empty()) {
     base::log_warning("smarthost cannot be used", {{"smarthost", lane_}, {"reason", refused}});
   }
@@ -271,13 +275,21 @@ void SmtpDelivery::end(const std::string& refused) {
 void SmtpDelivery::restart_timer() {
   const base::Limits& limits = settings_->limits;
   switch (machine_.waiting()) {
-    case smtp::ClientMachine::Waiting::kGreeting: timer_.start_ms(limits.greeting_timeout); break;
-    case smtp::ClientMachine::Waiting::kReply: timer_.start_ms(limits.reply_timeout); break;
+    case smtp::ClientMachine::Waiting::kGreeting:
+      timer_.start_ms(limits.greeting_timeout);
+      break;
+    case smtp::ClientMachine::Waiting::kReply:
+      timer_.start_ms(limits.reply_timeout);
+      break;
     case smtp::ClientMachine::Waiting::kDataReply:
       timer_.start_ms(limits.data_reply_timeout);
       break;
-    case smtp::ClientMachine::Waiting::kDataEnd: timer_.start_ms(limits.data_end_timeout); break;
-    case smtp::ClientMachine::Waiting::kNothing: timer_.start_ms(limits.write_timeout); break;
+    case smtp::ClientMachine::Waiting::kDataEnd:
+      timer_.start_ms(limits.data_end_timeout);
+      break;
+    case smtp::ClientMachine::Waiting::kNothing:
+      timer_.start_ms(limits.write_timeout);
+      break;
   }
 }
 

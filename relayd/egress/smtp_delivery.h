@@ -1,5 +1,5 @@
-// One connection to a smarthost (product rules O1, O2): connects, logs in, sends what its lane gives
-// it, quits. Outcomes go to the queue. Owned by its lane; loop's thread only.
+// One connection to a smarthost (product rules O1, O2): connects, logs in, sends what its lane
+// gives it, quits. Outcomes go to the queue. Owned by its lane; loop's thread only.
 #pragma once
 
 #include <functional>
@@ -20,8 +20,8 @@ namespace egress {
 class SmtpDelivery final : public net::StreamHandler {
  public:
   struct Hooks {
-    std::function<std::optional<Item>()> take;         // the next due delivery, nullopt: quit
-    std::function<void(const Item&)> put_back;         // not tried: the connection ended before
+    std::function<std::optional<Item>()> take;          // the next due delivery, nullopt: quit
+    std::function<void(const Item&)> put_back;          // not tried: the connection ended before
     std::function<void(queue::DeliveryUpdate)> settle;  // write it down
     // Once, from the loop or from inside start(). `refused` says why nothing at all could be sent
     // (connect, TLS, login); empty where the connection had been of use. The object may be

@@ -25,11 +25,11 @@ base::Status Ingress::listen(const ListenerOptions& options) {
   if (!address) return address.error();
   auto place = std::make_unique<Place>();
   place->options = options;
-  auto listener = net::Listener::open(
-      *workplace_.loop, *address,
-      [this, raw = place.get()](int fd, const net::SocketAddress& peer) {
-        accept(raw->options, fd, peer);
-      });
+  auto listener =
+      net::Listener::open(*workplace_.loop, *address,
+                          [this, raw = place.get()](int fd, const net::SocketAddress& peer) {
+                            accept(raw->options, fd, peer);
+                          });
   if (!listener) return listener.error();
   place->listener = listener.take();
   places_.push_back(std::move(place));
@@ -43,9 +43,14 @@ void Ingress::accept(const ListenerOptions& options, int fd, const net::SocketAd
   const std::string ip = peer.ip();
   const smtp::Reply* refusal = nullptr;
   switch (workplace_.census->enter(ip, settings_->limits)) {
-    case SessionCensus::Entry::kWelcome: break;
-    case SessionCensus::Entry::kTooMany: refusal = &kTooMany; break;
-    case SessionCensus::Entry::kTooManyFromAddress: refusal = &kTooManyFromAddress; break;
+    case SessionCensus::Entry::kWelcome:
+      break;
+    case SessionCensus::Entry::kTooMany:
+      refusal = &kTooMany;
+      break;
+    case SessionCensus::Entry::kTooManyFromAddress:
+      refusal = &kTooManyFromAddress;
+      break;
   }
   auto session = std::make_unique<Session>(workplace_, settings_, options, fd, peer,
                                            [this](Session* done) { ended(done); });

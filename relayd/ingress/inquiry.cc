@@ -73,8 +73,8 @@ void Inquiry::advance() {
         dkim_done_ = true;
       }
       judgement_.spf = spf_;
-      policy::DmarcOutcome dmarc = policy::evaluate_dmarc(
-          headers_, spf_.value_or(spf::Verdict{}), judgement_.dkim, answers_);
+      policy::DmarcOutcome dmarc = policy::evaluate_dmarc(headers_, spf_.value_or(spf::Verdict{}),
+                                                          judgement_.dkim, answers_);
       if (dmarc.verdict) {
         judgement_.dmarc = std::move(*dmarc.verdict);
         deadline_.stop();

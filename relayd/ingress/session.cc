@@ -23,7 +23,8 @@ net::StreamLimits stream_limits(const base::Limits& limits) {
           static_cast<std::size_t>(limits.stream_output)};
 }
 
-const smtp::Reply kRevoked{421, "4.7.0", "the credential of this session was revoked; log in with a new one"};
+const smtp::Reply kRevoked{421, "4.7.0",
+                           "the credential of this session was revoked; log in with a new one"};
 
 }  // namespace
 
@@ -33,9 +34,9 @@ Session::Session(const Workplace& workplace, std::shared_ptr<const Settings> set
     : workplace_(workplace),
       settings_(std::move(settings)),
       implicit_tls_(listener.tls == ListenerTls::kImplicit),
-      machine_(server_options(*settings_, listener,
-                              net::SocketAddress::parse(listener.address).take()),
-               settings_->limits),
+      machine_(
+          server_options(*settings_, listener, net::SocketAddress::parse(listener.address).take()),
+          settings_->limits),
       stream_(*workplace.loop, *this, stream_limits(settings_->limits)),
       timer_(*workplace.loop, [this] { on_timer(); }),
       on_end_(std::move(on_end)),
@@ -222,7 +223,7 @@ void Session::finish(std::string_view reason) {
   flush();
   ended_ = true;
   base::log_debug("session closed", {{"remote_ip", remote_ip_}, {"reason", reason}});
-  stream_.close_gracefully(settings_->limits.tls_timeout);
+  stream_.close_gracefully(settings_->limits.close_timeout);
   on_end_(this);
 }
 
@@ -249,9 +250,12 @@ bool Session::credential_is_live() {
 std::int64_t Session::patience_ms() const {
   const base::Limits& limits = settings_->limits;
   switch (machine_.waiting()) {
-    case smtp::ServerMachine::Waiting::kContent: return limits.data_timeout;
-    case smtp::ServerMachine::Waiting::kTls: return limits.tls_timeout;
-    default: break;
+    case smtp::ServerMachine::Waiting::kContent:
+      return limits.data_timeout;
+    case smtp::ServerMachine::Waiting::kTls:
+      return limits.tls_timeout;
+    default:
+      break;
   }
   if (!tls_started_) return limits.tls_timeout;
   return output_.empty() ? limits.command_timeout : limits.write_timeout;
@@ -286,8 +290,9 @@ void Session::on_timer() {
     return;
   }
   base::log_info("session timed out", {{"remote_ip", remote_ip_}});
-  machine_.close_with({421, "4.4.2", in_content ? "the message came too slowly; connect again"
-                                                : "nothing came in time; connect again"});
+  machine_.close_with({421, "4.4.2",
+                       in_content ? "the message came too slowly; connect again"
+                                  : "nothing came in time; connect again"});
   on_input({});
   if (!ended_) finish("timed out");
 }

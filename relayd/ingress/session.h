@@ -1,5 +1,5 @@
-// One SMTP connection coming in: carries bytes between the stream and the protocol machine and answers
-// the machine's questions. Owned by Ingress; loop's thread only.
+// One SMTP connection coming in: carries bytes between the stream and the protocol machine and
+// answers the machine's questions. Owned by Ingress; loop's thread only.
 #pragma once
 
 #include <cstdint>

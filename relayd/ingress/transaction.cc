@@ -75,7 +75,8 @@ smtp::Reply Transaction::add_recipient(const mail::Recipient& recipient) {
       message.tenant = accounts_->domain(domain_)->tenant;
       message.support_address = address->address;
     } else if (address->domain != domain_) {
-      return {452, "4.5.3", "one domain per message: send to this recipient in a transaction of its own"};
+      return {452, "4.5.3",
+              "one domain per message: send to this recipient in a transaction of its own"};
     }
   }
   message.envelope.recipients.push_back(recipient);
@@ -99,8 +100,9 @@ void Transaction::content(std::string_view bytes) {
   }
   const auto header_max = static_cast<std::size_t>(settings_->limits.header_size);
   if (end == std::string::npos ? header_bytes_.size() > header_max + 4 : end > header_max) {
-    refuse(552, "5.3.4", "the header is larger than " + std::to_string(header_max) +
-                             " octets (limits.header_size); shorten it");
+    refuse(552, "5.3.4",
+           "the header is larger than " + std::to_string(header_max) +
+               " octets (limits.header_size); shorten it");
     return;
   }
   if (end == std::string::npos) return;
@@ -127,9 +129,9 @@ void Transaction::end_of_headers(std::size_t) {
   }
   headers_ = headers.take();
   if (static_cast<std::int64_t>(headers_.count("Received")) > limits.received_fields) {
-    refuse(554, "5.4.6", "too many hops: the message has passed " +
-                             std::to_string(headers_.count("Received")) +
-                             " servers; look for a loop");
+    refuse(554, "5.4.6",
+           "too many hops: the message has passed " + std::to_string(headers_.count("Received")) +
+               " servers; look for a loop");
     return;
   }
   message_.content = workplace_.store->begin_content();
@@ -219,9 +221,8 @@ void Transaction::judged(policy::Judgement judgement) {
 }
 
 void Transaction::sign() {
-  message_.message.guard =
-      policy::make_guard(headers_, policy::protected_fields(settings_->marker_headers),
-                         body_digest_->finish());
+  message_.message.guard = policy::make_guard(
+      headers_, policy::protected_fields(settings_->marker_headers), body_digest_->finish());
   if (keys_.empty()) {
     commit({});
     return;
@@ -254,10 +255,9 @@ void Transaction::sign() {
 
 std::string Transaction::received() const {
   const auto& recipients = message_.message.envelope.recipients;
-  return mail::format_received({client_.helo, client_.ip, settings_->hostname, client_.protocol,
-                                client_.tls, id_.str(),
-                                recipients.size() == 1 ? recipients.front().address : "",
-                                message_.message.arrival_ms});
+  return mail::format_received(
+      {client_.helo, client_.ip, settings_->hostname, client_.protocol, client_.tls, id_.str(),
+       recipients.size() == 1 ? recipients.front().address : "", message_.message.arrival_ms});
 }
 
 void Transaction::commit(std::string prefix_above_received) {
@@ -280,10 +280,11 @@ void Transaction::commit(std::string prefix_above_received) {
                               {"remote_ip", client_.ip},
                               {"user", client_.username},
                               {"destination", message_.deliveries.front().destination}});
-  workplace_.store->submit(std::move(message_), [self = shared_from_this()](queue::Failure failure) {
-    net::Loop* loop = self->workplace_.loop;
-    loop->post([self, failure] { self->committed(failure); });
-  });
+  workplace_.store->submit(std::move(message_),
+                           [self = shared_from_this()](queue::Failure failure) {
+                             net::Loop* loop = self->workplace_.loop;
+                             loop->post([self, failure] { self->committed(failure); });
+                           });
 }
 
 void Transaction::committed(queue::Failure failure) {

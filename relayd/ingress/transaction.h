@@ -70,15 +70,15 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   std::string header_bytes_;  // the whole section, kept for the checks; then immutable
   bool in_headers_ = true;
-  int separator_left_ = 2;    // octets of the empty line between header and body still to pass
+  int separator_left_ = 2;  // octets of the empty line between header and body still to pass
   std::uint64_t size_ = 0;
   mail::Headers headers_;
   std::optional<smtp::Reply> refusal_;
 
-  std::shared_ptr<Inquiry> inquiry_;                         // inbound
-  std::vector<policy::DkimKey> keys_;                        // outbound: who signs
-  std::unique_ptr<dkim::RelaxedBodyHash> body_hash_;         // outbound, with a key
-  std::unique_ptr<policy::BodyDigest> body_digest_;          // outbound
+  std::shared_ptr<Inquiry> inquiry_;                  // inbound
+  std::vector<policy::DkimKey> keys_;                 // outbound: who signs
+  std::unique_ptr<dkim::RelaxedBodyHash> body_hash_;  // outbound, with a key
+  std::unique_ptr<policy::BodyDigest> body_digest_;   // outbound
   std::function<void(smtp::Reply)> on_reply_;
 };
 

@@ -141,7 +141,8 @@ class Reader {
     const Configuration& c = loaded_.configuration;
     missing("hostname", R"(expected a full host name such as "relay.example.net")");
     missing("state_dir", "expected a directory on a local disk");
-    if (c.listeners.empty()) problem(0, "listener", "is missing; expected at least one [[listener]]");
+    if (c.listeners.empty())
+      problem(0, "listener", "is missing; expected at least one [[listener]]");
     if (needs_tls_) {
       missing("tls.certificate", "a listener with TLS needs it");
       missing("tls.key", "a listener with TLS needs it");

@@ -1,5 +1,6 @@
-// relayd.toml: one schema table gives the parser, the defaults, the error messages and the reference
-// page (docs/configuration.md). Pure but for reading the file and looking whether files exist.
+// relayd.toml: one schema table gives the parser, the defaults, the error messages and the
+// reference page (docs/configuration.md). Pure but for reading the file and looking whether files
+// exist.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,8 @@ struct Configuration {
     std::string listen, token_file;
   } admin;
   struct {
-    std::vector<std::int64_t> retry_ms = {base::kMinute,    5 * base::kMinute, 15 * base::kMinute,
-                                          30 * base::kMinute, base::kHour,     2 * base::kHour,
+    std::vector<std::int64_t> retry_ms = {base::kMinute,      5 * base::kMinute, 15 * base::kMinute,
+                                          30 * base::kMinute, base::kHour,       2 * base::kHour,
                                           4 * base::kHour};
     std::int64_t expire_ms = 5 * base::kDay;
   } queue;
@@ -58,7 +59,7 @@ struct Problem {
 };
 
 struct Loaded {
-  Configuration configuration;  // of use only where there are no problems
+  Configuration configuration;    // of use only where there are no problems
   std::vector<Problem> problems;  // every mistake, in order of line
 };
 

@@ -33,8 +33,7 @@ T need(base::Result<T> result) {
 // A loop with its thread and resolver.
 struct LoopThread {
   explicit LoopThread(const configuration::Configuration& c)
-      : resolver(need(dns::make_unbound_resolver(
-            loop, {c.dns.servers, c.limits.dns_timeout}))) {}
+      : resolver(need(dns::make_unbound_resolver(loop, {c.dns.servers, c.limits.dns_timeout}))) {}
   ~LoopThread() { stop(); }
 
   void start() {
@@ -170,7 +169,8 @@ void Daemon::State::open() {
   logins = need(policy::LoginService::open(*accounts, clock, c.limits));
   dkim = need(dkim::Library::open());
   census = std::make_unique<ingress::SessionCensus>(metrics);
-  main_resolver = need(dns::make_unbound_resolver(main_loop, {c.dns.servers, c.limits.dns_timeout}));
+  main_resolver =
+      need(dns::make_unbound_resolver(main_loop, {c.dns.servers, c.limits.dns_timeout}));
   const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
   const std::size_t loops = c.loops > 0 ? static_cast<std::size_t>(c.loops) : cores;
   for (std::size_t i = 0; i < loops; ++i) smtp_loops.push_back(std::make_unique<LoopThread>(c));
@@ -207,10 +207,8 @@ void Daemon::State::open() {
   options.trust_paths = c.tls.trust;
   hand_off = std::make_unique<tickets::HandOff>(options);
 
-  store->on_waiting([this](const std::string& destination, const base::Id& id,
-                           std::uint32_t index, std::int64_t due_ms) {
-    route_waiting(destination, id, index, due_ms);
-  });
+  store->on_waiting([this](const std::string& destination, const base::Id& id, std::uint32_t index,
+                           std::int64_t due_ms) { route_waiting(destination, id, index, due_ms); });
   accounts->on_change(
       [this](const policy::AccountsSnapshot& snapshot) { accounts_changed(snapshot); });
 }
@@ -294,8 +292,8 @@ void Daemon::State::accounts_changed(const policy::AccountsSnapshot& snapshot) {
 
 void Daemon::run() {
   State& s = *state_;
-  s.signal_watch = std::make_unique<net::FdWatch>(s.main_loop, s.signals,
-                                                  [&s](bool, bool) { s.on_signal(); });
+  s.signal_watch =
+      std::make_unique<net::FdWatch>(s.main_loop, s.signals, [&s](bool, bool) { s.on_signal(); });
   s.signal_watch->want(true, false);
   s.load_due();
   for (const auto& smtp : s.smtp_loops) smtp->start();

@@ -1,6 +1,6 @@
-// The running program: makes every part, wires them, starts the threads, and takes them down in order.
-// Threads: SMTP loops (sessions in), one loop for smarthosts, one for back ends, the committer, a crypto
-// thread or two, and the main thread with signals and the admin API.
+// The running program: makes every part, wires them, starts the threads, and takes them down in
+// order. Threads: SMTP loops (sessions in), one loop for smarthosts, one for back ends, the
+// committer, a crypto thread or two, and the main thread with signals and the admin API.
 #pragma once
 
 #include <memory>

@@ -76,18 +76,24 @@ std::optional<std::int64_t> number_of(const toml::node& node, base::Unit unit) {
   const auto value = text_of(node);
   if (!value) return std::nullopt;
   switch (unit) {
-    case base::Unit::kCount: return base::parse_count(*value);
-    case base::Unit::kOctets: return base::parse_size(*value);
-    case base::Unit::kMilliseconds: return base::parse_duration_ms(*value);
+    case base::Unit::kCount:
+      return base::parse_count(*value);
+    case base::Unit::kOctets:
+      return base::parse_size(*value);
+    case base::Unit::kMilliseconds:
+      return base::parse_duration_ms(*value);
   }
   return std::nullopt;
 }
 
 std::string expectation(base::Unit unit) {
   switch (unit) {
-    case base::Unit::kCount: return R"(expected a count such as 100 or "20k")";
-    case base::Unit::kOctets: return R"(expected a size such as "50MiB" or "512KiB")";
-    case base::Unit::kMilliseconds: return R"(expected a duration such as "30s", "5m" or "2h")";
+    case base::Unit::kCount:
+      return R"(expected a count such as 100 or "20k")";
+    case base::Unit::kOctets:
+      return R"(expected a size such as "50MiB" or "512KiB")";
+    case base::Unit::kMilliseconds:
+      return R"(expected a duration such as "30s", "5m" or "2h")";
   }
   return {};
 }
@@ -184,100 +190,107 @@ Wrong check_trust_file(const Target& target, std::string& file_path) {
 }
 
 Wrong check_field_name(const Target&, std::string& name) {
-  const bool good = !name.empty() && name.size() <= 64 &&
-                    name.find_first_of(": \t\r\n") == std::string::npos;
+  const bool good =
+      !name.empty() && name.size() <= 64 && name.find_first_of(": \t\r\n") == std::string::npos;
   return good ? Wrong() : "expected header field names such as \"X-Desk-Email-Id\"";
 }
 
 std::string limit_default(const base::LimitRow& row) {
   switch (row.unit) {
-    case base::Unit::kOctets: return base::format_size(row.standard);
-    case base::Unit::kMilliseconds: return base::format_duration_ms(row.standard);
-    case base::Unit::kCount: break;
+    case base::Unit::kOctets:
+      return base::format_size(row.standard);
+    case base::Unit::kMilliseconds:
+      return base::format_duration_ms(row.standard);
+    case base::Unit::kCount:
+      break;
   }
   return std::to_string(row.standard);
 }
 
 std::string limit_type(base::Unit unit) {
   switch (unit) {
-    case base::Unit::kOctets: return "size";
-    case base::Unit::kMilliseconds: return "duration";
-    case base::Unit::kCount: break;
+    case base::Unit::kOctets:
+      return "size";
+    case base::Unit::kMilliseconds:
+      return "duration";
+    case base::Unit::kCount:
+      break;
   }
   return "count";
 }
 
 std::vector<Row> make_schema() {
   const auto config = [](auto member) {
-    return [member](Target& t) -> auto& { return member(t.configuration); };
+    return [member](Target & t) -> auto& { return member(t.configuration); };
   };
   std::vector<Row> rows = {
       {"hostname", "name", "required", "banner, EHLO name and authserv-id; what the MX record says",
        set_hostname},
       {"state_dir", "path", "required", "queue, accounts and secrets live here; a local disk",
-       path(config([](Configuration& c) -> auto& { return c.state_dir; }))},
+       path(config([](Configuration & c) -> auto& { return c.state_dir; }))},
       {"loops", "count", "0", "event loops for SMTP; 0 means one a core",
-       number(base::Unit::kCount, 0,
-              config([](Configuration& c) -> auto& { return c.loops; }))},
+       number(base::Unit::kCount, 0, config([](Configuration & c) -> auto& { return c.loops; }))},
       {"listener.address", "address", "required", "IP:PORT to listen on", set_listener_address},
       {"listener.role", "mx | submission", "required",
        "mx: AUTH possible, others judged by the domain's mode; submission: AUTH required",
-       choice<ingress::Role>({{"mx", ingress::Role::kMx},
-                              {"submission", ingress::Role::kSubmission}},
-                             [](Target& t) -> auto& { return t.listener->role; })},
+       choice<ingress::Role>(
+           {{"mx", ingress::Role::kMx}, {"submission", ingress::Role::kSubmission}},
+           [](Target & t) -> auto& { return t.listener->role; })},
       {"listener.tls", "starttls | implicit | none", "starttls",
        "none takes AUTH only on a loopback address",
-       choice<ingress::ListenerTls>({{"starttls", ingress::ListenerTls::kStartTls},
-                                     {"implicit", ingress::ListenerTls::kImplicit},
-                                     {"none", ingress::ListenerTls::kNone}},
-                                    [](Target& t) -> auto& { return t.listener->tls; })},
+       choice<ingress::ListenerTls>(
+           {{"starttls", ingress::ListenerTls::kStartTls},
+            {"implicit", ingress::ListenerTls::kImplicit},
+            {"none", ingress::ListenerTls::kNone}},
+           [](Target & t) -> auto& { return t.listener->tls; })},
       {"tls.certificate", "file", "", "PEM, the server's first, then intermediates",
-       file(config([](Configuration& c) -> auto& { return c.tls.certificate; }))},
+       file(config([](Configuration & c) -> auto& { return c.tls.certificate; }))},
       {"tls.key", "file", "", "PEM, the certificate's private key",
-       file(config([](Configuration& c) -> auto& { return c.tls.key; }))},
+       file(config([](Configuration & c) -> auto& { return c.tls.key; }))},
       {"tls.trust", "list of files", "[]",
        "extra roots for smarthosts and back ends; the system's are always in",
-       texts("files", config([](Configuration& c) -> auto& { return c.tls.trust; }),
+       texts("files", config([](Configuration & c) -> auto& { return c.tls.trust; }),
              check_trust_file)},
       {"dns.servers", "list of addresses", "[]", "the system's where empty",
-       texts("IP addresses", config([](Configuration& c) -> auto& { return c.dns.servers; }),
+       texts("IP addresses", config([](Configuration & c) -> auto& { return c.dns.servers; }),
              check_dns_server)},
       {"admin.socket", "path", "admin.sock", "Unix socket of the admin API, mode 0600",
-       path(config([](Configuration& c) -> auto& { return c.admin.socket; }))},
+       path(config([](Configuration & c) -> auto& { return c.admin.socket; }))},
       {"admin.listen", "address", "", "the admin API over TCP; needs admin.token_file",
-       text(config([](Configuration& c) -> auto& { return c.admin.listen; }))},
+       text(config([](Configuration & c) -> auto& { return c.admin.listen; }))},
       {"admin.token_file", "file", "", "holds the bearer token of the admin API over TCP",
-       file(config([](Configuration& c) -> auto& { return c.admin.token_file; }))},
+       file(config([](Configuration & c) -> auto& { return c.admin.token_file; }))},
       {"queue.retry", "list of durations", R"(["1m", "5m", "15m", "30m", "1h", "2h", "4h"])",
        "waits between attempts; the last one repeats", set_retry},
       {"queue.expire", "duration", "5d",
        "RFC 5321 4.5.4.1 asks for 4 to 5 days; then the sender is told",
        number(base::Unit::kMilliseconds, 1000,
-              config([](Configuration& c) -> auto& { return c.queue.expire_ms; }))},
+              config([](Configuration & c) -> auto& { return c.queue.expire_ms; }))},
       {"verification.required", "true | false", "true",
        "false: addresses send through their smarthost at once",
-       boolean(config([](Configuration& c) -> auto& { return c.verification.required; }))},
+       boolean(config([](Configuration & c) -> auto& { return c.verification.required; }))},
       {"outbound.marker_headers", "list of names", "[]",
        "the back end's own fields that must survive to the smarthost byte for byte",
        texts("field names",
-             config([](Configuration& c) -> auto& { return c.outbound.marker_headers; }),
+             config([](Configuration & c) -> auto& { return c.outbound.marker_headers; }),
              check_field_name)},
       {"log.format", "json | text", "json", "json for machines, text for people",
        choice<base::LogFormat>({{"json", base::LogFormat::kJson}, {"text", base::LogFormat::kText}},
-                               config([](Configuration& c) -> auto& { return c.log.format; }))},
+                               config([](Configuration & c) -> auto& { return c.log.format; }))},
       {"log.level", "debug | info | warning | error", "info", "the least that is written",
        choice<base::LogLevel>({{"debug", base::LogLevel::kDebug},
                                {"info", base::LogLevel::kInfo},
                                {"warning", base::LogLevel::kWarning},
                                {"error", base::LogLevel::kError}},
-                              config([](Configuration& c) -> auto& { return c.log.level; }))},
+                              config([](Configuration & c) -> auto& { return c.log.level; }))},
   };
   for (const base::LimitRow& limit : base::limit_table()) {
     rows.push_back({"limits." + std::string(limit.name), limit_type(limit.unit),
                     limit_default(limit), std::string(limit.why),
-                    number(limit.unit, 1, [field = limit.field](Target& t) -> auto& {
-                      return t.configuration.limits.*field;
-                    })});
+                    number(
+                        limit.unit, 1, [field = limit.field](Target & t) -> auto& {
+                          return t.configuration.limits.*field;
+                        })});
   }
   return rows;
 }

@@ -1,11 +1,11 @@
 // The schema of relayd.toml: every key with its type, default, reason and setter.
 #pragma once
 
+#include <toml++/toml.h>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <toml++/toml.h>
 #include <vector>
 
 #include "relayd/main/configuration.h"
@@ -19,9 +19,9 @@ struct Target {
 };
 
 struct Row {
-  std::string key;         // "tls.certificate", "listener.address"
-  std::string type;        // for the reference and the messages: "size", "duration", ...
-  std::string standard;    // the default as text; "required" where there is none
+  std::string key;       // "tls.certificate", "listener.address"
+  std::string type;      // for the reference and the messages: "size", "duration", ...
+  std::string standard;  // the default as text; "required" where there is none
   std::string why;
   // Sets the value; or says what is expected instead.
   std::function<std::optional<std::string>(Target&, const toml::node&)> set;

@@ -16,7 +16,6 @@ bool says(const std::string& message, const std::string& words) {
   return message.find(words) != std::string::npos;
 }
 
-
 // Both ends in memory, no socket: what the contexts alone decide.
 class TlsContextTest : public testing::Test {
  protected:

@@ -26,7 +26,8 @@ Fixture with_recipients(std::uint32_t count) {
   f.message.arrival_ms = kNow - 1000;
   f.message.expiry_ms = kNow + 1000;
   for (std::uint32_t i = 0; i < count; ++i) {
-    f.message.envelope.recipients.push_back({"user" + std::to_string(i) + "@customer.example", "", ""});
+    f.message.envelope.recipients.push_back(
+        {"user" + std::to_string(i) + "@customer.example", "", ""});
     f.delivery.recipients.push_back({i, queue::RecipientState::kPending, ""});
   }
   return f;
@@ -34,8 +35,9 @@ Fixture with_recipients(std::uint32_t count) {
 
 TEST(Outcome, AllAcceptedFinishes) {
   const Fixture f = with_recipients(2);
-  const Judged judged = judge_replies(f.message, f.delivery, {{250, "2.0.0", "ok"}, {250, "2.0.0", "ok"}},
-                                      "mail.acme.example", kRetry, kNow);
+  const Judged judged =
+      judge_replies(f.message, f.delivery, {{250, "2.0.0", "ok"}, {250, "2.0.0", "ok"}},
+                    "mail.acme.example", kRetry, kNow);
   EXPECT_TRUE(judged.update.finished);
   EXPECT_EQ(judged.delivered, 2U);
   EXPECT_TRUE(judged.failed.empty());
@@ -43,9 +45,10 @@ TEST(Outcome, AllAcceptedFinishes) {
 
 TEST(Outcome, PartialSuccessKeepsOnlyWhatWaits) {
   Fixture f = with_recipients(3);
-  Judged judged = judge_replies(
-      f.message, f.delivery, {{250, "2.1.5", "ok"}, {550, "5.1.1", "no such user"}, {451, "4.2.1", "busy"}},
-      "mail.acme.example", kRetry, kNow);
+  Judged judged =
+      judge_replies(f.message, f.delivery,
+                    {{250, "2.1.5", "ok"}, {550, "5.1.1", "no such user"}, {451, "4.2.1", "busy"}},
+                    "mail.acme.example", kRetry, kNow);
   EXPECT_FALSE(judged.update.finished);
   EXPECT_EQ(judged.delivered, 1U);
   ASSERT_EQ(judged.failed.size(), 1U);
@@ -87,24 +90,28 @@ TEST(Bounce, ReportIsRfc3464) {
   f.message.envelope.envid = "QQ314159";
   f.message.envelope.recipients[0].orcpt = "rfc822;user0@customer.example";
   const std::string original = "From: support@acme.example\r\nMessage-ID: <1@acme.example>\r\n";
-  const std::vector<FailedRecipient> failed = {
-      {f.message.envelope.recipients[0], "5.1.1", "550 5.1.1 no\r\nsuch user", "mail.acme.example"}};
-  const std::string report = make_report(f.message, failed, original, "relay.example.net", "ID", kNow);
+  const std::vector<FailedRecipient> failed = {{f.message.envelope.recipients[0], "5.1.1",
+                                                "550 5.1.1 no\r\nsuch user", "mail.acme.example"}};
+  const std::string report =
+      make_report(f.message, failed, original, "relay.example.net", "ID", kNow);
   for (const char* part :
-       {"Content-Type: multipart/report; report-type=delivery-status;", "Reporting-MTA: dns; relay.example.net\r\n",
-        "Original-Envelope-Id: QQ314159\r\n", "Original-Recipient: rfc822;user0@customer.example\r\n",
-        "Final-Recipient: rfc822; user0@customer.example\r\n", "Action: failed\r\n", "Status: 5.1.1\r\n",
-        "Remote-MTA: dns; mail.acme.example\r\n", "Diagnostic-Code: smtp; 550 5.1.1 no??such user\r\n",
-        "Auto-Submitted: auto-replied\r\n", "Message-ID: <1@acme.example>\r\n"}) {
+       {"Content-Type: multipart/report; report-type=delivery-status;",
+        "Reporting-MTA: dns; relay.example.net\r\n", "Original-Envelope-Id: QQ314159\r\n",
+        "Original-Recipient: rfc822;user0@customer.example\r\n",
+        "Final-Recipient: rfc822; user0@customer.example\r\n", "Action: failed\r\n",
+        "Status: 5.1.1\r\n", "Remote-MTA: dns; mail.acme.example\r\n",
+        "Diagnostic-Code: smtp; 550 5.1.1 no??such user\r\n", "Auto-Submitted: auto-replied\r\n",
+        "Message-ID: <1@acme.example>\r\n"}) {
     EXPECT_THAT(report, HasSubstr(part));
   }
-  const auto headers =
-      mail::Headers::scan(report.substr(0, mail::header_section_end(report)), 100);
+  const auto headers = mail::Headers::scan(report.substr(0, mail::header_section_end(report)), 100);
   ASSERT_TRUE(headers.ok()) << headers.message();
-  EXPECT_EQ(report_details(f.message, failed, original),
-            R"({"message_id":"<1@acme.example>","mail_from":"support@acme.example","recipients":[)"
-            R"({"address":"user0@customer.example","action":"failed","status":"5.1.1",)"
-            R"("diagnostic":"550 5.1.1 no??such user","remote":"mail.acme.example"}]})");
+  EXPECT_EQ(
+      report_details(f.message, failed, original),
+      R"({"original_message_id":"<1@acme.example>","envelope":{"mail_from":"support@acme.example",)"
+      R"("rcpt_to":["user0@customer.example"]},"recipients":[)"
+      R"({"address":"user0@customer.example","action":"failed","status":"5.1.1",)"
+      R"("diagnostic":"550 5.1.1 no??such user","remote":"mail.acme.example"}]})");
 }
 
 TEST(Bounce, NobodyIsToldWhoDoesNotWantIt) {

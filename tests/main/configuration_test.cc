@@ -60,25 +60,30 @@ struct Mistake {
 TEST(Configuration, EveryMistakeIsNamedWithLineAndKey) {
   const Mistake mistakes[] = {
       {"not TOML", "hostname =", "hostname", 1, "", "not TOML"},
-      {"unknown key", "recipients =", "recipient =", 12, "limits.recipient", "did you mean limits.recipients"},
+      {"unknown key", "recipients =", "recipient =", 12, "limits.recipient",
+       "did you mean limits.recipients"},
       {"unknown section", "[queue]", "[kueue]", 14, "kueue", "no such key"},
       {"host name without a dot", "relay.example.net", "relay", 1, "hostname", "full host name"},
-      {"host name of the wrong type", "\"relay.example.net\"", "25", 1, "hostname", "full host name"},
+      {"host name of the wrong type", "\"relay.example.net\"", "25", 1, "hostname",
+       "full host name"},
       {"no size", "20MiB", "twenty", 10, "limits.message_size", "50MiB"},
       {"duration without a unit", "\"30s\"", "30", 11, "limits.command_timeout", "30s"},
       {"negative count", "\"2k\"", "-5", 12, "limits.recipients", "count"},
       {"zero", "\"2k\"", "0", 12, "limits.recipients", "at least 1"},
       {"unknown role", "\"mx\"", "\"relay\"", 6, "listener.role", "\"mx\", \"submission\""},
-      {"address without a port", "127.0.0.1:2525", "127.0.0.1", 5, "listener.address", "0.0.0.0:25"},
+      {"address without a port", "127.0.0.1:2525", "127.0.0.1", 5, "listener.address",
+       "0.0.0.0:25"},
       {"unknown tls", "tls = \"none\"", "tls = \"always\"", 7, "listener.tls", "starttls"},
-      {"TLS without a certificate", "tls = \"none\"", "tls = \"starttls\"", 0, "tls.certificate", "is missing"},
+      {"TLS without a certificate", "tls = \"none\"", "tls = \"starttls\"", 0, "tls.certificate",
+       "is missing"},
       {"empty retry list", "[\"1s\", \"2m\"]", "[]", 15, "queue.retry", "list of durations"},
       {"retry too fast", "\"1s\"", "\"1ms\"", 15, "queue.retry", "100ms"},
       {"listener without a role", "role = \"mx\"\n", "", 4, "listener.role", "is missing"},
       {"state_dir missing", "state_dir = \"state\"", "", 0, "state_dir", "is missing"},
-      {"submission in the clear", "127.0.0.1:2525\"\nrole = \"mx\"", "0.0.0.0:2525\"\nrole = \"submission\"", 4,
-       "listener.tls", "nobody can log in"},
-      {"table in place of a value", "[limits]", "[limits]\nmessage_size = 1\n[limits.sessions]", 11, "limits.sessions", "count"},
+      {"submission in the clear", "127.0.0.1:2525\"\nrole = \"mx\"",
+       "0.0.0.0:2525\"\nrole = \"submission\"", 4, "listener.tls", "nobody can log in"},
+      {"table in place of a value", "[limits]", "[limits]\nmessage_size = 1\n[limits.sessions]", 11,
+       "limits.sessions", "count"},
   };
   for (const Mistake& mistake : mistakes) {
     std::string text = kGood;
@@ -104,8 +109,8 @@ TEST(Configuration, AllMistakesAreSaidAtOnce) {
 }
 
 TEST(Configuration, TwoListenersMustDiffer) {
-  const Loaded loaded =
-      parse_text(kGood + "[[listener]]\naddress = \"127.0.0.1:2525\"\nrole = \"mx\"\ntls = \"none\"\n");
+  const Loaded loaded = parse_text(
+      kGood + "[[listener]]\naddress = \"127.0.0.1:2525\"\nrole = \"mx\"\ntls = \"none\"\n");
   ASSERT_EQ(loaded.problems.size(), 1U);
   EXPECT_THAT(loaded.problems[0].str(), HasSubstr("stands twice"));
 }
@@ -120,7 +125,8 @@ TEST(Configuration, TheReferencePageIsTheSchema) {
   std::ifstream in(std::string(RELAYD_TESTS_DIR) + "/../docs/configuration.md");
   std::ostringstream page;
   page << in.rdbuf();
-  EXPECT_EQ(page.str(), reference()) << "run: build/relayd --print-reference > docs/configuration.md";
+  EXPECT_EQ(page.str(), reference())
+      << "run: build/relayd --print-reference > docs/configuration.md";
 }
 
 TEST(Units, ParseAndFormat) {

@@ -175,7 +175,10 @@ base::Status HttpServer::listen_unix(const std::string& path) {
 }
 
 base::Status HttpServer::listen_tcp(const std::string& where, const std::string& token) {
-  if (token.size() < 16) return base::error("admin.token_file: a token has 16 octets at least");
+  if (token.empty()) return base::error("admin.token_file: the file holds no token");
+  if (token.size() < 16) {
+    base::log_warning("short admin token", {{"advice", "make one with: openssl rand -hex 32"}});
+  }
   const auto address = net::SocketAddress::parse(where);
   if (!address.ok()) return base::error("admin.listen: " + address.message());
   const auto* name = reinterpret_cast<const sockaddr*>(&address->storage);

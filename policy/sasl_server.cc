@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <vector>
 
 #include "core/base/bytes.h"
 #include "core/base/log.h"
@@ -56,10 +57,10 @@ int get_plugin_path(void*, const char** path) {
 
 int get_config_path(void*, char** path) {
   // A directory that cannot exist. Whether the library frees the text depends on its version, so it
-  // gets one of its own, which is kept in sight for leak checkers.
-  static char* given = nullptr;
-  given = strdup("/dev/null");
-  *path = given;
+  // gets one of its own each time; they are kept in sight for leak checkers.
+  static auto* const given = new std::vector<char*>();
+  *path = strdup("/dev/null");
+  given->push_back(*path);
   return *path == nullptr ? SASL_NOMEM : SASL_OK;
 }
 

@@ -30,7 +30,7 @@ extern "C" {
 namespace spf {
 namespace {
 
-[[noreturn]] void on_library_error(const char*, int, const char* text) {
+__attribute__((noreturn)) void on_library_error(const char*, int, const char* text) {
   base::log_error("libspf2 cannot go on", {{"reason", text}});
   std::abort();
 }

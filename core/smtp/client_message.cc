@@ -68,7 +68,7 @@ std::string rcpt_command(const mail::Recipient& recipient, const State::Offers& 
 
 void State::send_message(const mail::Envelope& envelope,
                          const std::vector<mail::Recipient>& recipients, std::uint64_t size) {
-  message.emplace();
+  message = Message{};
   message->outcomes.resize(recipients.size());
   message->standing.resize(recipients.size(), Standing::kOpen);
   if (const auto reply = obstacle(envelope, recipients, size, offers);

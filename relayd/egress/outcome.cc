@@ -84,4 +84,25 @@ Judged judge_no_attempt(const queue::Message& message, const queue::Delivery& de
   return judged;
 }
 
+queue::DeliveryUpdate without_report(const queue::DeliveryUpdate& update,
+                                     std::int64_t next_attempt_ms) {
+  queue::DeliveryUpdate out;
+  out.id = update.id;
+  out.index = update.index;
+  out.recipients = update.recipients;
+  out.finished = update.finished;
+  out.state = update.state;
+  out.attempts = update.attempts;
+  out.next_attempt_ms = update.next_attempt_ms;
+  out.last_reply = update.last_reply;
+  if (update.also.empty()) return out;
+  std::erase_if(out.recipients, [](const queue::RecipientStatus& recipient) {
+    return recipient.state == queue::RecipientState::kFailed;
+  });
+  out.finished = false;
+  out.next_attempt_ms = next_attempt_ms;
+  out.last_reply = "the bounce could not be written; will try again";
+  return out;
+}
+
 }  // namespace egress

@@ -34,6 +34,11 @@ Judged judge_no_attempt(const queue::Message& message, const queue::Delivery& de
                         const std::string& why, std::string_view remote,
                         const std::vector<std::int64_t>& retry_ms, std::int64_t now_ms);
 
+// What can still be written down of `update` where its report cannot: who was delivered is done
+// with, who failed is tried again at `next_attempt_ms`. An update without a report as it is.
+queue::DeliveryUpdate without_report(const queue::DeliveryUpdate& update,
+                                     std::int64_t next_attempt_ms);
+
 // The indexes in the envelope of the recipients that are still to be served.
 std::vector<std::uint32_t> pending_recipients(const queue::Delivery& delivery);
 

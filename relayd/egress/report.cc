@@ -49,10 +49,8 @@ void add_report(const Workplace& workplace, const Settings& settings, const queu
       make_report(message, told, original, settings.hostname, bounce.message.id.str(), now_ms));
   if (stored != queue::Failure::kNone) {
     // Without its bounce the failure must not be written down either: it is tried again.
-    judged.update.finished = false;
-    judged.update.recipients.clear();
-    judged.update.last_reply = "the bounce could not be written; will try again";
-    judged.update.next_attempt_ms = now_ms + settings.retry_ms.front();
+    judged.update.also.push_back(std::move(bounce));
+    judged.update = without_report(judged.update, now_ms + settings.retry_ms.front());
     return;
   }
   queue::Delivery delivery;

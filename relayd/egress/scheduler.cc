@@ -23,6 +23,7 @@ void Scheduler::use(std::shared_ptr<const Settings> settings) {
 
 void Scheduler::waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
                         std::int64_t due_ms) {
+  if (stop_by_ms_ != 0) return;  // it stays in the queue
   const std::string_view key = std::string_view(destination).substr(kDestinationPrefix.size());
   auto at = lanes_.find(key);
   if (at == lanes_.end()) {
@@ -34,7 +35,7 @@ void Scheduler::waiting(const std::string& destination, const base::Id& id, std:
 }
 
 void Scheduler::accounts_changed() {
-  for (auto& [key, lane] : lanes_) lane->kick();
+  for (auto& [key, lane] : lanes_) lane->accounts_changed();
 }
 
 void Scheduler::stop(std::function<void()> on_done) {

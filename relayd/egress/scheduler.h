@@ -37,7 +37,7 @@ class Scheduler {
   std::shared_ptr<const Settings> settings_;
   std::map<std::string, std::unique_ptr<Lane>, std::less<>> lanes_;
   net::Timer stop_timer_;
-  std::int64_t stop_by_ms_ = 0;
+  std::int64_t stop_by_ms_ = 0;  // steady; 0: not stopping
   std::function<void()> on_stopped_;
 };
 

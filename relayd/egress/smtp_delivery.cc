@@ -1,5 +1,7 @@
 #include "relayd/egress/smtp_delivery.h"
 
+#include <algorithm>
+
 #include "core/base/log.h"
 #include "relayd/egress/report.h"
 
@@ -58,6 +60,11 @@ void SmtpDelivery::start() {
       });
 }
 
+void SmtpDelivery::stop() {
+  stopping_ = true;
+  if (!item_) end({});
+}
+
 void SmtpDelivery::connect_next() {
   while (!addresses_.empty()) {
     const std::string ip = addresses_.front();
@@ -81,6 +88,11 @@ void SmtpDelivery::connect_next() {
 
 void SmtpDelivery::on_connected() {
   connected_ = true;
+  if (smarthost_.tls == policy::SmarthostTls::kImplicit) {
+    timer_.start_ms(settings_->limits.tls_timeout);
+    stream_->start_tls_client(settings_->tls.get(), smarthost_.host);
+    return;
+  }
   pump();
 }
 
@@ -156,7 +168,8 @@ SmtpDelivery::Next SmtpDelivery::next_message() {
   auto message = workplace_.store->find(item_->id);
   auto delivery = workplace_.store->delivery(item_->id, item_->index);
   if (!message || !delivery || delivery->state != queue::State::kWaiting) {
-    item_.reset();  // removed or held meanwhile
+    hooks_.let_go(*item_);  // removed or held meanwhile
+    item_.reset();
     return Next::kContinue;
   }
   recipients_.clear();
@@ -250,14 +263,16 @@ void SmtpDelivery::message_done(const smtp::MessageDone& done) {
 
 bool SmtpDelivery::flush() {
   output_ += machine_.take_output();
-  if (output_.empty() || !stream_) return true;
-  const std::size_t room = static_cast<std::size_t>(settings_->limits.stream_output) -
-                           std::min(stream_->output_pending(),
-                                    static_cast<std::size_t>(settings_->limits.stream_output));
-  const std::size_t piece = std::min(room, output_.size());
-  if (piece == 0 || !stream_->write(std::string_view(output_).substr(0, piece))) return false;
-  output_.erase(0, piece);
-  return output_.empty();
+  while (!output_.empty() && stream_) {
+    const std::size_t room = static_cast<std::size_t>(settings_->limits.stream_output) -
+                             std::min(stream_->output_pending(),
+                                      static_cast<std::size_t>(settings_->limits.stream_output));
+    // Without room an octet is tried all the same: the stream then tells when there is room.
+    const std::size_t piece = std::min(std::max<std::size_t>(room, 1), output_.size());
+    if (!stream_->write(std::string_view(output_).substr(0, piece))) return false;
+    output_.erase(0, piece);
+  }
+  return true;
 }
 
 void SmtpDelivery::end(const std::string& refused) {

@@ -22,6 +22,7 @@ class SmtpDelivery final : public net::StreamHandler {
   struct Hooks {
     std::function<std::optional<Item>()> take;          // the next due delivery, nullopt: quit
     std::function<void(const Item&)> put_back;          // not tried: the connection ended before
+    std::function<void(const Item&)> let_go;            // nothing of it waits any more
     std::function<void(queue::DeliveryUpdate)> settle;  // write it down
     // Once, from the loop or from inside start(). `refused` says why nothing at all could be sent
     // (connect, TLS, login); empty where the connection had been of use. The object may be
@@ -34,8 +35,9 @@ class SmtpDelivery final : public net::StreamHandler {
   ~SmtpDelivery() override;
 
   void start();
-  // No further message; quits after the one in hand.
-  void stop() { stopping_ = true; }
+  // No further message: quits after the one in hand, at once where there is none.
+  void stop();
+  [[nodiscard]] const policy::Smarthost& smarthost() const { return smarthost_; }
 
   // net::StreamHandler
   void on_connected() override;

@@ -49,7 +49,10 @@ Session::~Session() = default;
 void Session::start(const smtp::Reply* refusal) {
   refusal != nullptr ? machine_.refuse(*refusal) : machine_.greet();
   watch();
-  if (implicit_tls_) {
+  if (refusal != nullptr) {  // who is one too many costs no handshake and does not stay
+    tls_started_ = !implicit_tls_;
+    on_input({});
+  } else if (implicit_tls_) {
     stream_.start_tls_server(settings_->tls.get());
   } else {
     tls_started_ = true;
@@ -194,8 +197,9 @@ bool Session::flush() {
     const std::size_t room = static_cast<std::size_t>(settings_->limits.stream_output) -
                              std::min(stream_.output_pending(),
                                       static_cast<std::size_t>(settings_->limits.stream_output));
-    const std::size_t piece = std::min(room, output_.size());
-    if (piece == 0 || !stream_.write(std::string_view(output_).substr(0, piece))) {
+    // Without room an octet is tried all the same: the stream then tells when there is room.
+    const std::size_t piece = std::min(std::max<std::size_t>(room, 1), output_.size());
+    if (!stream_.write(std::string_view(output_).substr(0, piece))) {
       stream_.pause_reading();  // a client that does not read its replies is not read from
       return false;
     }

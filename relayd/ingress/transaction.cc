@@ -141,6 +141,7 @@ void Transaction::end_of_headers(std::size_t) {
 void Transaction::begin_inbound() {
   for (const mail::HeaderField& field : headers_.fields()) {
     if (!policy::is_forged_authentication_results(field, settings_->hostname)) append(field.raw);
+    if (refusal_) return;  // the fields are gone with it
   }
   inquiry_ = std::make_shared<Inquiry>(
       workplace_, settings_->limits,
@@ -280,11 +281,11 @@ void Transaction::commit(std::string prefix_above_received) {
                               {"remote_ip", client_.ip},
                               {"user", client_.username},
                               {"destination", message_.deliveries.front().destination}});
-  workplace_.store->submit(std::move(message_),
-                           [self = shared_from_this()](queue::Failure failure) {
-                             net::Loop* loop = self->workplace_.loop;
-                             loop->post([self, failure] { self->committed(failure); });
-                           });
+  // The store's last answers come when Ingress, and with it the workplace, is gone; loops stay.
+  workplace_.store->submit(std::move(message_), [self = shared_from_this(),
+                                                 loop = workplace_.loop](queue::Failure failure) {
+    loop->post([self, failure] { self->committed(failure); });
+  });
 }
 
 void Transaction::committed(queue::Failure failure) {

@@ -303,6 +303,10 @@ void Daemon::run() {
   base::log_info("ready", {{"hostname", s.c.hostname}, {"version", RELAYD_VERSION}});
   sd_notify(0, "READY=1");
   s.main_loop.run();
+  // Rooms are taken down by this thread: nothing may run on their loops any more.
+  for (const auto& smtp : s.smtp_loops) smtp->stop();
+  s.egress_loop->stop();
+  s.tickets_loop->stop();
 }
 
 void Daemon::State::on_signal() {
@@ -327,6 +331,9 @@ void Daemon::State::reload() {
   std::shared_ptr<const ingress::Settings> inward;
   std::shared_ptr<const egress::Settings> outward;
   try {
+    if (!c.tls.certificate.empty() && loaded.configuration.tls.certificate.empty()) {
+      throw std::runtime_error("tls.certificate is gone, and the listeners that run need it");
+    }
     inward = ingress_settings(loaded.configuration, server_tls(loaded.configuration));
     outward = egress_settings(loaded.configuration,
                               need(certs::make_client_context(loaded.configuration.tls.trust)));

@@ -65,6 +65,21 @@ TEST(Outcome, PartialSuccessKeepsOnlyWhatWaits) {
   EXPECT_TRUE(judged.update.finished);
 }
 
+TEST(Outcome, WithoutItsReportAFailureWaitsAndADeliveryStaysDone) {
+  const Fixture f = with_recipients(2);
+  Judged judged =
+      judge_replies(f.message, f.delivery, {{250, "2.1.5", "ok"}, {550, "5.1.1", "no such user"}},
+                    "mail.acme.example", kRetry, kNow);
+  EXPECT_TRUE(without_report(judged.update, kNow + 5).finished);  // there was none to write
+  judged.update.also.emplace_back();
+  const queue::DeliveryUpdate kept = without_report(judged.update, kNow + 5);
+  EXPECT_FALSE(kept.finished);
+  EXPECT_EQ(kept.next_attempt_ms, kNow + 5);
+  ASSERT_EQ(kept.recipients.size(), 1U);
+  EXPECT_EQ(kept.recipients[0].index, 0U);
+  EXPECT_EQ(kept.recipients[0].state, queue::RecipientState::kDelivered);
+}
+
 TEST(Outcome, TemporaryTroubleAfterExpiryFails) {
   Fixture f = with_recipients(1);
   f.message.expiry_ms = kNow - 1;

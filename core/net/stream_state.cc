@@ -108,6 +108,8 @@ void StreamState::release_socket() {
   channel.close();
 }
 
+// By value: the text may be the channel's, which closing it changes.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 void StreamState::end(std::string reason) {
   StreamHandler* const last = std::exchange(handler, nullptr);
   release_socket();

@@ -10,7 +10,7 @@ constexpr std::int64_t kStopCheckMs = 20;
 }  // namespace
 
 Scheduler::Scheduler(Workplace workplace, std::shared_ptr<const Settings> settings)
-    : workplace_(std::move(workplace)),
+    : workplace_(workplace),
       settings_(std::move(settings)),
       stop_timer_(*workplace_.loop, [this] { check_stopped(); }) {}
 

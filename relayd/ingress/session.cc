@@ -164,9 +164,9 @@ Session::Next Session::on_mail(const smtp::Mail& mail) {
   client.sends_outward = sends_outward_;
   transaction_ =
       std::make_shared<Transaction>(workplace_, settings_, std::move(client), *mail.envelope);
-  smtp::Reply reply = transaction_->check_sender();
+  const smtp::Reply reply = transaction_->check_sender();
   if (!reply.positive()) transaction_.reset();
-  machine_.answer(std::move(reply));
+  machine_.answer(reply);
   return Next::kContinue;
 }
 
@@ -176,9 +176,9 @@ Session::Next Session::on_content_end() {
   const auto transaction = std::exchange(transaction_, nullptr);
   std::weak_ptr<bool> alive = alive_;
   auto inside = std::make_shared<bool>(true);
-  transaction->finish([this, alive, inside](smtp::Reply reply) {
+  transaction->finish([this, alive, inside](const smtp::Reply& reply) {
     if (alive.expired()) return;
-    machine_.answer(std::move(reply));
+    machine_.answer(reply);
     if (!*inside) resume();
   });
   *inside = false;

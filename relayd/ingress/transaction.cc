@@ -208,15 +208,15 @@ void Transaction::finish(std::function<void(smtp::Reply)> on_reply) {
     return;
   }
   if (inquiry_) {
-    inquiry_->finish([self = shared_from_this()](policy::Judgement judgement) {
-      self->judged(std::move(judgement));
+    inquiry_->finish([self = shared_from_this()](const policy::Judgement& judgement) {
+      self->judged(judgement);
     });
   } else {
     sign();
   }
 }
 
-void Transaction::judged(policy::Judgement judgement) {
+void Transaction::judged(const policy::Judgement& judgement) {
   message_.message.judgement = policy::authentication_json(judgement);
   commit(policy::authentication_results(judgement, settings_->hostname));
 }

@@ -52,7 +52,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   void append(std::string_view bytes);
   void body(std::string_view bytes);
   void refuse(int code, std::string_view enhanced, std::string text);
-  void judged(policy::Judgement judgement);
+  void judged(const policy::Judgement& judgement);
   void sign();
   void commit(std::string prefix_above_received);
   void committed(queue::Failure failure);

@@ -128,7 +128,7 @@ Setter choice(std::vector<std::pair<std::string, Value>> choices, Where where) {
 // A list of texts, each of which `check` may change or refuse.
 template <typename Where>
 Setter texts(const std::string& what, Where where,
-             std::function<Wrong(const Target&, std::string&)> check) {
+             const std::function<Wrong(const Target&, std::string&)>& check) {
   return [what, where, check](Target& target, const toml::node& node) -> Wrong {
     const toml::array* array = node.as_array();
     if (array == nullptr) return "expected a list of " + what + " in [ ]";

@@ -129,9 +129,15 @@ TEST_F(Failing, NoRoomForOneOfManyIsNoRoomForThatOneOnly) {
   std::atomic<int> done = 0;
   std::atomic<int> full = 0;
   std::atomic<bool> go = false;
-  // Keeps the committer busy, so that the others make one batch.
-  store_->submit(new_message("p", "c"), [&](Failure) { go.wait(false); });
-  fail_at(2, ENOSPC, FileCall::kCommit);
+  // Keeps the committer busy, in the callback behind its commit, so that the others make one batch.
+  std::atomic<bool> busy = false;
+  store_->submit(new_message("p", "c"), [&](Failure) {
+    busy = true;
+    busy.notify_all();
+    go.wait(false);
+  });
+  busy.wait(false);
+  fail_at(1, ENOSPC, FileCall::kCommit);
   for (int i = 0; i < 64; ++i) {
     store_->submit(new_message("p", "c"), [&](Failure failure) {
       done += failure == Failure::kNone;

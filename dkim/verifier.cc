@@ -1,129 +1,60 @@
 #include "dkim/verifier.h"
 
 #include <algorithm>
-#include <cstring>
+#include <map>
 
-#include "core/base/bytes.h"
-#include "dkim/opendkim.h"
+#include "core/base/clock.h"
+#include "dkim/canonical.h"
+#include "dkim/header_hash.h"
+#include "dkim/key_record.h"
+#include "dkim/opendkim_message.h"
 #include "dkim/signature_field.h"
-#include "dkim/tag_list.h"
 
 namespace dkim {
 namespace {
 
-constexpr unsigned kRsaBitsMin = 1024;  // RFC 8301 3.2
-
-// The library takes bytes it only reads as pointers to writable ones.
-u_char* readable(std::string_view bytes) {
-  return const_cast<u_char*>(reinterpret_cast<const u_char*>(bytes.data()));
-}
-
-struct Key {
-  enum class State { kFound, kMissing, kTemporary, kAmbiguous };
-  State state = State::kMissing;
-  std::string record;
-};
-
-// RFC 6376 3.6.2.2: several records are undefined; the one that says it is a key is taken.
-Key read_key(const dns::Answer* answer) {
-  if (answer == nullptr || answer->temporary()) return {Key::State::kTemporary, {}};
-  if (answer->status != dns::Status::kOk || answer->records.empty()) return {};
-  if (answer->records.size() == 1) return {Key::State::kFound, answer->records.front()};
-  const std::string* only = nullptr;
-  for (const std::string& record : answer->records) {
-    if (!base::istarts_with(without_blanks(record.substr(0, 64)), "v=DKIM1")) continue;
-    if (only != nullptr) return {Key::State::kAmbiguous, {}};
-    only = &record;
-  }
-  return only == nullptr ? Key{Key::State::kAmbiguous, {}} : Key{Key::State::kFound, *only};
-}
-
-std::string text_of(DKIM_STAT status) {
-  const char* text = dkim_getresultstr(status);
-  return text == nullptr ? "error " + std::to_string(status) : text;
-}
+constexpr std::int64_t kMillisecondsPerSecond = 1000;
 
 void decide(SignatureVerdict& verdict, Result result, std::string reason) {
   verdict.result = result;
   verdict.reason = std::move(reason);
 }
 
-}  // namespace
+void add_note(SignatureVerdict& verdict, std::string_view note) {
+  if (!verdict.reason.empty()) verdict.reason += "; ";
+  verdict.reason += note;
+}
 
-struct Library::State {
-  DKIM_LIB* handle = nullptr;
-  ~State() {
-    if (handle != nullptr) dkim_close(handle);
-  }
+// The body as some signature hashes it; signatures that hash it alike share one.
+struct HashedBody {
+  explicit HashedBody(Canonical method, std::uint64_t octets_max) : hash(method, octets_max) {}
+  BodyHash hash;
+  std::string digest;  // at the end
 };
 
-Library::Library() : state_(std::make_unique<State>()) {}
-Library::~Library() = default;
-
-// What one signature is for the library and for us.
 struct Candidate {
   SignatureField field;
-  DKIM_SIGINFO* info = nullptr;
-  std::string key;  // for the key lookup
+  std::string header_digest;
+  HashedBody* body = nullptr;
+  std::size_t in_library = 0;  // its place there, where field.plain
 };
+
+}  // namespace
 
 struct Verifier::State {
   std::shared_ptr<Library> library;
   std::size_t signatures_max = 0;
-  DKIM* handle = nullptr;
   std::vector<Candidate> candidates;
-  std::string trouble;  // why nothing can be verified
-  std::string tail;     // the last two octets of the body
-  bool finished = false;
+  std::unique_ptr<OpendkimMessage> message;
+  std::map<std::pair<Canonical, std::uint64_t>, HashedBody> bodies;
+  std::map<std::string, KeyRecord> keys;  // by name; read once
 
-  ~State() {
-    if (handle != nullptr) dkim_free(handle);
-  }
-  void feed(const mail::Headers& headers);
-  void match_signatures();
-  void fetch_key(Candidate& candidate, const dns::Answers& answers);
-  void process(Candidate& candidate);
-  void judge(Candidate& candidate);
-  [[nodiscard]] bool anything_to_verify() const {
-    return trouble.empty() && std::any_of(candidates.begin(), candidates.end(),
-                                          [](const auto& c) { return c.field.verifiable; });
-  }
+  void read(const mail::Headers& headers, std::int64_t now_s);
+  void prepare(const mail::Headers& headers);
+  const KeyRecord& key_of(const std::string& name, const dns::Answers& answers);
+  bool fits(const Candidate& candidate, const KeyRecord& record);
+  void judge(Candidate& candidate, const KeyRecord& record);
 };
-
-namespace {
-
-// Called by the library while it processes a signature, on the thread that called it.
-DKIM_CBSTAT key_lookup(DKIM* handle, DKIM_SIGINFO* info, u_char* buffer, size_t size) {
-  const auto* candidates =
-      static_cast<const std::vector<Candidate>*>(dkim_get_user_context(handle));
-  if (candidates == nullptr) return DKIM_CBSTAT_ERROR;
-  for (const Candidate& candidate : *candidates) {
-    if (candidate.info != info) continue;
-    if (candidate.key.size() >= size) return DKIM_CBSTAT_ERROR;
-    std::memcpy(buffer, candidate.key.c_str(), candidate.key.size() + 1);
-    return DKIM_CBSTAT_CONTINUE;
-  }
-  return DKIM_CBSTAT_NOTFOUND;
-}
-
-}  // namespace
-
-base::Result<std::shared_ptr<Library>> Library::open() {
-  std::shared_ptr<Library> library(new Library());
-  DKIM_LIB* handle = dkim_init(nullptr, nullptr);
-  if (handle == nullptr) return base::error("libopendkim cannot be started");
-  library->state_->handle = handle;
-  if (!dkim_libfeature(handle, DKIM_FEATURE_SHA256) ||
-      !dkim_libfeature(handle, DKIM_FEATURE_ED25519)) {
-    return base::error("this libopendkim lacks rsa-sha256 or ed25519-sha256; install 2.11");
-  }
-  u_int flags = DKIM_LIBFLAGS_DELAYSIGPROC | DKIM_LIBFLAGS_BADSIGHANDLES;
-  if (dkim_options(handle, DKIM_OP_SETOPT, DKIM_OPTS_FLAGS, &flags, sizeof flags) != DKIM_STAT_OK ||
-      dkim_set_key_lookup(handle, key_lookup) != DKIM_STAT_OK) {
-    return base::error("libopendkim does not take our settings");
-  }
-  return library;
-}
 
 Verifier::Verifier(std::shared_ptr<Library> library, const base::Limits& limits)
     : state_(std::make_unique<State>()) {
@@ -132,190 +63,125 @@ Verifier::Verifier(std::shared_ptr<Library> library, const base::Limits& limits)
 }
 Verifier::~Verifier() = default;
 
-void Verifier::State::feed(const mail::Headers& headers) {
-  DKIM_STAT status = DKIM_STAT_OK;
-  handle = dkim_verify(library->state_->handle, reinterpret_cast<const u_char*>("relayd"), nullptr,
-                       &status);
-  if (handle == nullptr) {
-    trouble = "the DKIM library has no memory";
-    return;
-  }
-  std::size_t next = 0;
+void Verifier::State::read(const mail::Headers& headers, std::int64_t now_s) {
   for (const mail::HeaderField& field : headers.fields()) {
-    const bool signature = field.is("DKIM-Signature");
-    // A malformed one would only confuse the library, one past the limit would cost it a body hash.
-    if (signature && !candidates[next++].field.well_formed) continue;
-    std::string_view raw = field.raw;
-    if (raw.ends_with("\r\n")) raw.remove_suffix(2);
-    // The library takes no blanks before the colon (RFC 5322 4.5 has them); relaxed ones go anyway.
-    std::string rebuilt;
-    if (raw.size() > field.name.size() && raw[field.name.size()] != ':') {
-      rebuilt.append(field.name).append(":").append(field.body);
-      raw = rebuilt;
+    if (!field.is("DKIM-Signature")) continue;
+    Candidate candidate;
+    candidate.field = read_signature(field.body, now_s);
+    if (candidates.size() >= signatures_max) {
+      candidate.field.verifiable = false;
+      decide(candidate.field.verdict, Result::kPolicy, "too many signatures; not examined");
     }
-    status = dkim_header(handle, readable(raw), raw.size());
-    if (status != DKIM_STAT_OK && !signature) {
-      trouble = "the header cannot be read: " + text_of(status);
-      return;
-    }
-  }
-  status = dkim_eoh(handle);
-  match_signatures();
-  const bool matched = std::any_of(candidates.begin(), candidates.end(),
-                                   [](const auto& c) { return c.info != nullptr; });
-  if (status != DKIM_STAT_OK && !matched) {
-    trouble = "the signatures cannot be read: " + text_of(status);
+    candidates.push_back(std::move(candidate));
   }
 }
 
-// The library lists the signatures in their order, but leaves out what it could not parse.
-void Verifier::State::match_signatures() {
-  DKIM_SIGINFO** list = nullptr;
-  int count = 0;
-  if (dkim_getsiglist(handle, &list, &count) != DKIM_STAT_OK) return;
+// All that needs the header section, which may be gone afterwards.
+void Verifier::State::prepare(const mail::Headers& headers) {
+  const FieldIndex index(headers);
+  std::vector<const mail::HeaderField*> for_library;
   auto candidate = candidates.begin();
-  for (int i = 0; i < count; ++i) {
-    char tag[] = "b";
-    const u_char* value = dkim_sig_gettagvalue(list[i], false, reinterpret_cast<u_char*>(tag));
-    if (value == nullptr) continue;
-    const std::string signature = without_blanks(reinterpret_cast<const char*>(value));
-    const auto found = std::find_if(candidate, candidates.end(), [&](const Candidate& one) {
-      return one.field.well_formed && one.field.signature == signature;
-    });
-    if (found == candidates.end()) continue;
-    found->info = list[i];
-    candidate = found + 1;
+  for (const mail::HeaderField& field : headers.fields()) {
+    if (!field.is("DKIM-Signature")) continue;
+    SignatureField& signature = candidate->field;
+    if (signature.verifiable) {
+      candidate->header_digest = index.hash(signature.signed_names, field, signature.header_method);
+      const std::uint64_t octets_max = signature.body_length.value_or(BodyHash::kWhole);
+      candidate->body =
+          &bodies
+               .try_emplace({signature.body_method, octets_max}, signature.body_method, octets_max)
+               .first->second;
+      candidate->in_library = for_library.size();
+      if (signature.plain) for_library.push_back(&field);
+    }
+    ++candidate;
   }
+  message = std::make_unique<OpendkimMessage>(library, headers, for_library);
 }
 
 std::vector<dns::Question> Verifier::headers(const mail::Headers& headers) {
   State& state = *state_;
+  state.read(headers, base::SystemClock().wall_ms() / kMillisecondsPerSecond);
   std::vector<dns::Question> questions;
-  std::size_t examined = 0;
-  for (const mail::HeaderField& field : headers.fields()) {
-    if (!field.is("DKIM-Signature")) continue;
-    Candidate candidate;
-    candidate.field = read_signature(field.body);
-    if (++examined > state.signatures_max) {
-      candidate.field.well_formed = candidate.field.verifiable = false;
-      decide(candidate.field.verdict, Result::kPolicy, "too many signatures; not examined");
+  for (const Candidate& candidate : state.candidates) {
+    if (!candidate.field.verifiable) continue;
+    dns::Question question{candidate.field.key_name, dns::Type::kTxt};
+    if (std::find(questions.begin(), questions.end(), question) == questions.end()) {
+      questions.push_back(std::move(question));
     }
-    if (candidate.field.verifiable) {
-      dns::Question question{candidate.field.key_name, dns::Type::kTxt};
-      if (std::find(questions.begin(), questions.end(), question) == questions.end()) {
-        questions.push_back(std::move(question));
-      }
-    }
-    state.candidates.push_back(std::move(candidate));
   }
-  if (!questions.empty()) state.feed(headers);
-  if (!state.trouble.empty()) questions.clear();
+  if (!questions.empty()) state.prepare(headers);
   return questions;
 }
 
-bool Verifier::wants_body() const {
-  return state_->handle != nullptr && state_->anything_to_verify();
-}
+bool Verifier::wants_body() const { return !state_->bodies.empty(); }
 
 void Verifier::body(std::string_view bytes) {
-  State& state = *state_;
-  if (bytes.empty() || !wants_body()) return;
-  const DKIM_STAT status = dkim_body(state.handle, readable(bytes), bytes.size());
-  if (status != DKIM_STAT_OK) {
-    state.trouble = "the body cannot be read: " + text_of(status);
-  }
-  state.tail += bytes.substr(bytes.size() > 2 ? bytes.size() - 2 : 0);
-  if (state.tail.size() > 2) state.tail.erase(0, state.tail.size() - 2);
+  for (auto& [how, body] : state_->bodies) body.hash.update(bytes);
 }
 
-// Everything that is decided before the library looks at the key.
-void Verifier::State::fetch_key(Candidate& candidate, const dns::Answers& answers) {
+const KeyRecord& Verifier::State::key_of(const std::string& name, const dns::Answers& answers) {
+  const auto known = keys.find(name);
+  if (known != keys.end()) return known->second;
+  return keys.emplace(name, read_key_record(answers.find({name, dns::Type::kTxt}))).first->second;
+}
+
+bool Verifier::State::fits(const Candidate& candidate, const KeyRecord& record) {
+  if (candidate.field.plain) {
+    const auto answer = message->verify(candidate.in_library, record.for_library);
+    if (answer != OpendkimMessage::Answer::kUnknown) {
+      return answer == OpendkimMessage::Answer::kFits;
+    }
+  }
+  return record.key->verifies(candidate.header_digest, candidate.field.signature);
+}
+
+// RFC 6376 6.1.2 and 6.1.3, in their order.
+void Verifier::State::judge(Candidate& candidate, const KeyRecord& record) {
+  const SignatureField& field = candidate.field;
   SignatureVerdict& verdict = candidate.field.verdict;
-  Key key = read_key(answers.find({candidate.field.key_name, dns::Type::kTxt}));
-  switch (key.state) {
-    case Key::State::kTemporary:
-      return decide(verdict, Result::kTempError, "DNS did not answer for the key");
-    case Key::State::kMissing:
-      return decide(verdict, Result::kPermError, "there is no key in DNS");
-    case Key::State::kAmbiguous:
-      return decide(verdict, Result::kPermError, "there are several keys in DNS");
-    case Key::State::kFound:
-      break;
+  if (!record.key) return decide(verdict, record.result, record.reason);
+  verdict.testing = record.key->testing();
+  if (verdict.algorithm != name(record.key->algorithm())) {
+    return decide(verdict, Result::kPermError, "the key is of another type than the signature");
   }
-  candidate.key = std::move(key.record);
-  if (candidate.info == nullptr)
-    decide(verdict, Result::kPermError, "the signature cannot be read");
-}
-
-void Verifier::State::process(Candidate& candidate) {
-  const DKIM_STAT status = dkim_sig_process(handle, candidate.info);
-  if (status != DKIM_STAT_OK && dkim_sig_geterror(candidate.info) <= DKIM_SIGERROR_OK) {
-    return decide(candidate.field.verdict, Result::kPermError,
-                  "the key cannot be used: " + text_of(status));
+  if (record.same_domain && field.identity_domain != verdict.domain) {
+    return decide(verdict, Result::kPermError,
+                  "the key is not for subdomains (t=s), but the identity is in one");
   }
-  judge(candidate);
-}
-
-void Verifier::State::judge(Candidate& candidate) {
-  SignatureVerdict& verdict = candidate.field.verdict;
-  DKIM_SIGINFO* info = candidate.info;
-  const int error = dkim_sig_geterror(info);
-  const unsigned flags = dkim_sig_getflags(info);
-  unsigned bits = 0;
-  if (verdict.algorithm == "rsa-sha256" &&
-      (error == DKIM_SIGERROR_KEYTOOSMALL ||
-       (dkim_sig_getkeysize(info, &bits) == DKIM_STAT_OK && bits > 0 && bits < kRsaBitsMin))) {
-    return decide(verdict, Result::kPolicy, "the RSA key is shorter than 1024 bits (RFC 8301 3.2)");
+  const std::uint64_t octets = candidate.body->hash.canonical_octets();
+  const std::uint64_t covered = field.body_length.value_or(octets);
+  if (covered > octets) {
+    return decide(verdict, Result::kFail, "the body is shorter than what was signed (l=)");
   }
-  const bool hash_differs = dkim_sig_getbh(info) == DKIM_SIGBH_MISMATCH;
-  if (error == DKIM_SIGERROR_BADSIG || (error <= DKIM_SIGERROR_OK && hash_differs)) {
-    return decide(verdict, Result::kFail,
-                  hash_differs ? "the body was changed" : "the signature does not fit");
+  if (candidate.body->digest != field.body_hash) {
+    return decide(verdict, Result::kFail, "the body was changed");
   }
-  if (error > DKIM_SIGERROR_OK) {
-    const char* text = dkim_sig_geterrorstr(error);
-    return decide(verdict, Result::kPermError, text == nullptr ? "the signature is invalid" : text);
-  }
-  if ((flags & DKIM_SIGFLAG_PASSED) == 0 || dkim_sig_getbh(info) != DKIM_SIGBH_MATCH) {
+  if (!fits(candidate, record)) {
     return decide(verdict, Result::kFail, "the signature does not fit");
   }
-  ssize_t message = 0;
-  ssize_t canonical = 0;
-  ssize_t covered = 0;
-  // RFC 6376 8.2: what stands behind l= octets can be anything.
-  if (dkim_sig_getcanonlen(handle, info, &message, &canonical, &covered) == DKIM_STAT_OK &&
-      covered >= 0 && covered < canonical) {
-    return decide(verdict, Result::kPolicy, "only a part of the body is signed (l=)");
-  }
   decide(verdict, Result::kPass, "");
+  verdict.unsigned_octets = octets - covered;
+  if (verdict.unsigned_octets > 0) {
+    add_note(verdict, std::to_string(verdict.unsigned_octets) +
+                          " octets at the end of the body are not signed (l=)");
+  }
+  if (field.in_future) add_note(verdict, "it was made in the future (t=)");
 }
 
 std::vector<SignatureVerdict> Verifier::finish(const dns::Answers& answers) {
   State& state = *state_;
-  const auto undecided = [](const Candidate& one) {
-    return one.field.verifiable && one.field.verdict.result == Result::kNone;
-  };
-  if (wants_body() && !state.finished) {
-    state.finished = true;
-    // The library calls a last line without CRLF a syntax error (RFC 6376 3.4.3 adds the CRLF).
-    if (!state.tail.empty() && state.tail != "\r\n") body("\r\n");
-    for (Candidate& candidate : state.candidates) {
-      if (undecided(candidate)) state.fetch_key(candidate, answers);
-      if (candidate.info != nullptr && !undecided(candidate)) dkim_sig_ignore(candidate.info);
-    }
-    dkim_set_user_context(state.handle, &state.candidates);
-    // Ends the body and stops at the first signature that passes or that it cannot judge; the
-    // others are processed one by one.
-    dkim_eom(state.handle, nullptr);
-    for (Candidate& candidate : state.candidates) {
-      if (undecided(candidate) && state.trouble.empty()) state.process(candidate);
-    }
-    dkim_set_user_context(state.handle, nullptr);
+  for (auto& [how, body] : state.bodies) {
+    if (body.digest.empty()) body.digest = body.hash.finish();
   }
   std::vector<SignatureVerdict> verdicts;
   for (Candidate& candidate : state.candidates) {
-    if (undecided(candidate)) decide(candidate.field.verdict, Result::kPermError, state.trouble);
-    verdicts.push_back(candidate.field.verdict);
+    SignatureVerdict& verdict = candidate.field.verdict;
+    if (candidate.field.verifiable && verdict.result == Result::kNone) {
+      state.judge(candidate, state.key_of(candidate.field.key_name, answers));
+      if (verdict.testing) add_note(verdict, "the domain is only testing DKIM (t=y)");
+    }
+    verdicts.push_back(verdict);
   }
   return verdicts;
 }

@@ -82,6 +82,7 @@ std::vector<Credential> decode_credentials(const json& rows, const std::string& 
 json encode(const Domain& domain) {
   json record = {{"mode", name(domain.mode)},
                  {"inbound", name(domain.inbound)},
+                 {"trusted_authserv_ids", domain.trusted_authserv_ids},
                  {"credentials", encode(domain.credentials)},
                  {"addresses", json::object()},
                  {"dkim_keys", json::object()}};
@@ -120,6 +121,10 @@ Domain decode_domain(const std::string& tenant, const std::string& domain_name, 
   domain.tenant = tenant;
   domain.mode = known(parse_mode(word(record.at("mode"))), record.at("mode"));
   domain.inbound = known(parse_inbound_mode(word(record.at("inbound"))), record.at("inbound"));
+  // Absent in records of versions before it was there.
+  if (record.contains("trusted_authserv_ids")) {
+    domain.trusted_authserv_ids = record.at("trusted_authserv_ids").get<std::vector<std::string>>();
+  }
   domain.credentials = decode_credentials(record.at("credentials"), tenant, domain_name);
   if (record.contains("smarthost")) domain.smarthost = decode_smarthost(record.at("smarthost"));
   for (const auto& [text, row] : record.at("addresses").items()) {

@@ -39,6 +39,7 @@ struct DomainPlan {
   std::string name;
   std::optional<Mode> mode;
   std::optional<InboundMode> inbound;
+  std::optional<std::vector<std::string>> trusted_authserv_ids;
   std::optional<SmarthostPlan> smarthost;
   std::vector<AddressPlan> addresses;
 };

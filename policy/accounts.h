@@ -77,6 +77,9 @@ struct Domain {
   std::string tenant;
   Mode mode = Mode::kTwoWay;
   InboundMode inbound = InboundMode::kStandard;
+  // Authserv-ids of the organisation's own servers (RFC 8601 2.5): behind the authenticated relay
+  // their Authentication-Results count (product rule A3). Normalized names, sorted.
+  std::vector<std::string> trusted_authserv_ids;
   std::optional<Smarthost> smarthost;
   std::map<std::string, SupportAddress> addresses;  // by address
   std::vector<Credential> credentials;              // inbound, oldest first, two at most

@@ -83,6 +83,11 @@ class Applier {
     }
     if (plan.mode) domain.mode = *plan.mode;
     if (plan.inbound) domain.inbound = *plan.inbound;
+    if (plan.trusted_authserv_ids) {
+      auto ids = check_authserv_ids(*plan.trusted_authserv_ids);
+      if (!ids.ok()) return refuse(where, ids.message());
+      domain.trusted_authserv_ids = ids.take();
+    }
     if (plan.smarthost) {
       if (base::Status status =
               apply_smarthost(domain.smarthost, *plan.smarthost, domain_name, where);

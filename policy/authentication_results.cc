@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <optional>
 
 #include "core/base/bytes.h"
 #include "policy/judgement.h"
@@ -55,6 +54,18 @@ class Method {
     text_ += part;
     return *this;
   }
+  // `text` holds nothing that would end a comment; folded at its commas.
+  Method& comment(std::string_view text) {
+    if (text.empty()) return *this;
+    std::string list = "(";
+    for (const std::string_view part : base::split(text, ',')) {
+      if (list.size() > 1) list += ",\r\n\t ";
+      list += base::trim(part);
+    }
+    text_ += "\r\n\t " + list + ")";
+    column_ = kColumnsMax;
+    return *this;
+  }
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
@@ -62,16 +73,14 @@ class Method {
   std::size_t column_;
 };
 
-void add_spf(std::vector<std::string>& parts, const Judgement& judgement) {
-  if (!judgement.spf) return;
-  Method method("spf", spf::name(judgement.spf->result));
-  const bool error = judgement.spf->result == spf::Result::kTempError ||
-                     judgement.spf->result == spf::Result::kPermError;
-  if (error) method.property("reason", judgement.spf->reason);
-  // RFC 8601 2.7.2: for the null sender it is the HELO name that was checked.
-  if (!judgement.mail_from.empty()) method.property("smtp.mailfrom", judgement.mail_from);
-  method.property("smtp.helo", judgement.helo);
-  parts.push_back(method.text());
+void add_spf(std::vector<std::string>& parts, const std::optional<spf::Verdict>& verdict,
+             std::string_view identity, std::string_view value_of_it) {
+  if (!verdict) return;
+  Method method("spf", spf::name(verdict->result));
+  const bool error =
+      verdict->result == spf::Result::kTempError || verdict->result == spf::Result::kPermError;
+  if (error) method.property("reason", verdict->reason);
+  parts.push_back(method.property(identity, value_of_it).text());
 }
 
 void add_dkim(std::vector<std::string>& parts, const Judgement& judgement) {
@@ -87,41 +96,19 @@ void add_dkim(std::vector<std::string>& parts, const Judgement& judgement) {
   }
 }
 
-// One authserv-id behind comments and blanks; nothing where the field is malformed.
-std::optional<std::string> authserv_id_of(std::string_view body) {
-  std::size_t at = 0;
-  int depth = 0;
-  for (; at < body.size(); ++at) {
-    const char c = body[at];
-    if (depth > 0 && c == '\\') {
-      ++at;
-    } else if (c == '(') {
-      ++depth;
-    } else if (c == ')' && depth > 0) {
-      --depth;
-    } else if (depth == 0 && c != ' ' && c != '\t' && c != '\r' && c != '\n') {
-      break;
-    }
+// RFC 8617 10.1.
+void add_arc(std::vector<std::string>& parts, const dkim::ArcVerdict& verdict) {
+  if (verdict.sets.empty()) return;
+  Method method("arc", dkim::name(verdict.result));
+  if (verdict.result == dkim::ArcResult::kFail) method.property("reason", verdict.reason);
+  // The sealers are no registered property; a comment tells them to people.
+  std::string sealers;
+  for (const dkim::ArcSet& set : verdict.sets) {
+    const bool plain = is_plain_value(set.sealer) && set.sealer.size() <= kValueOctetsMax;
+    sealers += (sealers.empty() ? "i=" : ", i=") + std::to_string(set.instance) + " " +
+               (plain ? set.sealer : "?");
   }
-  if (depth > 0 || at >= body.size()) return std::nullopt;
-  std::string id;
-  if (body[at] != '"') {
-    while (at < body.size() && is_token_char(body[at])) id += body[at++];
-    return id.empty() ? std::nullopt : std::optional(id);
-  }
-  for (++at; at < body.size(); ++at) {
-    if (body[at] == '"') return id;
-    if (body[at] == '\r' || body[at] == '\n') continue;  // folding inside the quotes
-    if (body[at] == '\\' && at + 1 < body.size()) ++at;
-    id += body[at];
-  }
-  return std::nullopt;
-}
-
-std::string comparable(std::string_view id) {
-  std::string text = base::ascii_lower(base::trim(id));
-  if (text.ends_with('.')) text.pop_back();
-  return text;
+  parts.push_back(method.comment(sealers).text());
 }
 
 }  // namespace
@@ -136,7 +123,13 @@ std::string authentication_results(const Judgement& judgement, std::string_view 
   const bool checked = judgement.spf || !judgement.dkim.empty() || !dmarc.from_domain.empty() ||
                        dmarc.result != DmarcResult::kNone;
   if (checked) {
-    add_spf(parts, judgement);
+    // RFC 8601 2.7.2: one result an identity; for the null sender it is the HELO name's.
+    if (judgement.mail_from.empty()) {
+      add_spf(parts, judgement.spf, "smtp.helo", judgement.helo_name);
+    } else {
+      add_spf(parts, judgement.spf, "smtp.mailfrom", judgement.mail_from);
+      add_spf(parts, judgement.helo, "smtp.helo", judgement.helo_name);
+    }
     add_dkim(parts, judgement);
     Method method("dmarc", name(dmarc.result));
     if (dmarc.result == DmarcResult::kTempError || dmarc.result == DmarcResult::kPermError) {
@@ -145,6 +138,7 @@ std::string authentication_results(const Judgement& judgement, std::string_view 
     method.property("header.from", dmarc.from_domain);
     if (!dmarc.policy_domain.empty()) method.property("policy.dmarc", dmarc.policy);
     parts.push_back(method.text());
+    add_arc(parts, judgement.arc);
   }
   std::string field = "Authentication-Results: " + value(authserv_id) + ";";
   if (parts.empty()) return field + " none\r\n";
@@ -157,8 +151,9 @@ std::string authentication_results(const Judgement& judgement, std::string_view 
 bool is_forged_authentication_results(const mail::HeaderField& field,
                                       std::string_view authserv_id) {
   if (!field.is("Authentication-Results")) return false;
-  const std::string ours = comparable(authserv_id);
-  if (const auto id = authserv_id_of(field.body)) return comparable(*id) == ours;
+  std::string ours = base::ascii_lower(authserv_id);
+  if (ours.ends_with('.')) ours.pop_back();
+  if (const auto id = authserv_id_of(field.body)) return *id == ours;
   // Another reader may be more lenient with a malformed field: our name anywhere is too much.
   return base::ascii_lower(field.body).find(ours) != std::string::npos;
 }

@@ -1,6 +1,8 @@
 #include "policy/dmarc_record.h"
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "core/base/bytes.h"
 
@@ -9,7 +11,22 @@ namespace {
 
 constexpr std::size_t kRecordOctetsMax = 8192;
 constexpr std::size_t kTagsMax = 100;
-constexpr std::size_t kJumpLabels = 7;  // RFC 9989 4.10: long names continue at seven labels
+
+bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_alnum(char c) { return is_alpha(c) || (c >= '0' && c <= '9'); }
+
+// RFC 5234 WSP only: a CR or LF inside a record is no blank.
+std::string_view trim_wsp(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+// RFC 6376 3.2 tag-name.
+bool is_tag_name(std::string_view text) {
+  return !text.empty() && is_alpha(text.front()) &&
+         std::all_of(text.begin(), text.end(), [](char c) { return is_alnum(c) || c == '_'; });
+}
 
 std::optional<DmarcPolicy> policy_of(std::string_view value) {
   if (base::iequals(value, "none")) return DmarcPolicy::kNone;
@@ -18,25 +35,69 @@ std::optional<DmarcPolicy> policy_of(std::string_view value) {
   return std::nullopt;
 }
 
+// RFC 9989 4.8 obs-dmarc-report-size: "!10m" behind the URI means nothing any more.
+std::string_view without_report_size(std::string_view uri) {
+  const auto mark = uri.rfind('!');
+  if (mark == std::string_view::npos) return uri;
+  std::string_view size = uri.substr(mark + 1);
+  if (!size.empty() && std::string_view("kmgtKMGT").find(size.back()) != std::string_view::npos) {
+    size.remove_suffix(1);
+  }
+  return base::parse_unsigned(size) ? uri.substr(0, mark) : uri;
+}
+
+// RFC 3986 3, with "," and "!" always encoded (RFC 9989 4.8): a scheme, a colon, and characters of
+// URIs behind it. Brackets stand around an IP literal only.
+bool is_uri(std::string_view text) {
+  const auto colon = text.find(':');
+  if (colon == std::string_view::npos || colon == 0 || !is_alpha(text.front())) return false;
+  const auto is_scheme_char = [](char c) {
+    return is_alnum(c) || c == '+' || c == '-' || c == '.';
+  };
+  if (!std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(colon),
+                   is_scheme_char)) {
+    return false;
+  }
+  std::string_view rest = text.substr(colon + 1);
+  const bool has_authority = rest.starts_with("//");
+  bool fragment = false;
+  while (!rest.empty()) {
+    const char c = rest.front();
+    if (c == '%') {
+      if (rest.size() < 3 || !base::hex_decode(rest.substr(1, 2))) return false;
+      rest.remove_prefix(3);
+      continue;
+    }
+    if (c == '#') {
+      if (fragment) return false;
+      fragment = true;
+    } else if (c == '[' || c == ']') {
+      if (!has_authority) return false;
+    } else if (!is_alnum(c) && std::string_view("-._~:/?@$&'()*+;=").find(c) == std::string::npos) {
+      return false;
+    }
+    rest.remove_prefix(1);
+  }
+  return true;
+}
+
 bool has_report_uri(std::string_view value) {
   for (const std::string_view uri : base::split(value, ',')) {
-    const std::string_view one = base::trim(uri);
-    if ((base::istarts_with(one, "mailto:") && one.find('@') != std::string_view::npos) ||
-        base::istarts_with(one, "https:")) {
-      return true;
-    }
+    if (is_uri(without_report_size(trim_wsp(uri)))) return true;
   }
   return false;
 }
 
+void set_policy(std::optional<DmarcPolicy>& slot, bool& invalid, std::string_view value) {
+  slot = policy_of(value);
+  invalid = !slot;
+}
+
+// RFC 9989 4.8: a value that its tag does not know leaves the default.
 void set_tag(DmarcRecord& record, std::string_view tag, std::string_view value) {
-  const auto set_policy = [&](std::optional<DmarcPolicy>& slot) {
-    slot = policy_of(value);
-    if (!slot) record.invalid_policy = true;
-  };
-  if (tag == "p") set_policy(record.p);
-  if (tag == "sp") set_policy(record.sp);
-  if (tag == "np") set_policy(record.np);
+  if (tag == "p") set_policy(record.p, record.invalid_p, value);
+  if (tag == "sp") set_policy(record.sp, record.invalid_sp, value);
+  if (tag == "np") set_policy(record.np, record.invalid_np, value);
   if (tag == "adkim") record.strict_dkim = base::iequals(value, "s");
   if (tag == "aspf") record.strict_spf = base::iequals(value, "s");
   if (tag == "t") record.testing = base::iequals(value, "y");
@@ -44,33 +105,10 @@ void set_tag(DmarcRecord& record, std::string_view tag, std::string_view value) 
   if (tag == "psd") {
     record.psd = base::iequals(value, "y") ? 'y' : base::iequals(value, "n") ? 'n' : 'u';
   }
-}
-
-std::string_view parent(std::string_view name) {
-  const auto dot = name.find('.');
-  return dot == std::string_view::npos ? std::string_view{} : name.substr(dot + 1);
-}
-
-std::size_t label_count(std::string_view name) {
-  return static_cast<std::size_t>(std::count(name.begin(), name.end(), '.')) + 1;
-}
-
-// The ancestor of `name` (or itself) with that many labels.
-std::string_view last_labels(std::string_view name, std::size_t count) {
-  while (label_count(name) > count) name = parent(name);
-  return name;
-}
-
-// RFC 9989 4.10.2.
-std::string organizational_domain(const std::string& domain,
-                                  const std::vector<DmarcRecord>& records) {
-  for (const DmarcRecord& record : records) {
-    if (record.psd == 'n') return record.domain;
-    if (record.psd == 'y' && record.domain != domain) {
-      return std::string(last_labels(domain, label_count(record.domain) + 1));
-    }
+  if (tag == "pct") {
+    const auto percent = base::parse_unsigned(value);
+    if (percent && *percent <= 100) record.pct = static_cast<unsigned>(*percent);
   }
-  return records.empty() ? domain : records.back().domain;
 }
 
 }  // namespace
@@ -91,73 +129,25 @@ std::optional<DmarcRecord> parse_dmarc_record(std::string_view txt) {
   if (txt.size() > kRecordOctetsMax) return std::nullopt;
   DmarcRecord record;
   std::vector<std::string> seen;
-  bool first = true;
   for (const std::string_view part : base::split(txt, ';')) {
     const auto equals = part.find('=');
-    if (equals == std::string_view::npos) {
-      if (first) return std::nullopt;
+    const std::string tag = base::ascii_lower(trim_wsp(part.substr(0, equals)));
+    const std::string_view value =
+        equals == std::string_view::npos ? std::string_view{} : trim_wsp(part.substr(equals + 1));
+    if (seen.empty()) {
+      // RFC 9989 4.7 `v`: it comes first and is "DMARC1" in these letters.
+      if (equals == std::string_view::npos || tag != "v" || value != "DMARC1") return std::nullopt;
+    } else if (equals == std::string_view::npos || !is_tag_name(tag)) {
       continue;
     }
-    const std::string tag = base::ascii_lower(base::trim(part.substr(0, equals)));
-    const std::string_view value = base::trim(part.substr(equals + 1));
-    if (first) {
-      // RFC 9989 4.8: the version comes first and is "DMARC1" in these letters.
-      if (tag != "v" || value != "DMARC1") return std::nullopt;
-      first = false;
-      continue;
+    if (seen.size() == kTagsMax || std::find(seen.begin(), seen.end(), tag) != seen.end()) {
+      record.malformed = true;
+      return record;
     }
-    if (seen.size() >= kTagsMax) break;
-    if (std::find(seen.begin(), seen.end(), tag) != seen.end()) continue;
     seen.push_back(tag);
     set_tag(record, tag, value);
   }
-  if (first) return std::nullopt;
   return record;
-}
-
-dns::Question dmarc_question(std::string_view domain) {
-  return {"_dmarc." + std::string(domain), dns::Type::kTxt};
-}
-
-std::vector<std::string> walk_names(std::string_view domain) {
-  std::vector<std::string> names = {std::string(domain)};
-  std::string_view next =
-      label_count(domain) > kJumpLabels ? last_labels(domain, kJumpLabels) : parent(domain);
-  for (; !next.empty(); next = parent(next)) names.emplace_back(next);
-  return names;
-}
-
-TreeWalk walk_tree(const std::string& domain, const dns::Answers& answers) {
-  TreeWalk walk;
-  for (const std::string& target : walk_names(domain)) {
-    const dns::Question question = dmarc_question(target);
-    const dns::Answer* answer = answers.find(question);
-    if (answer == nullptr) {
-      walk.missing.push_back(question);
-      continue;
-    }
-    if (!walk.missing.empty()) continue;  // an earlier answer may end the walk before this one
-    if (answer->temporary()) {
-      walk.temporary = true;
-      return walk;
-    }
-    std::vector<DmarcRecord> found;
-    for (const std::string& txt : answer->records) {
-      if (auto record = parse_dmarc_record(txt)) found.push_back(std::move(*record));
-      if (found.size() > 1) break;
-    }
-    if (found.size() != 1) continue;  // RFC 9989 4.10: several records are as good as none
-    found.front().domain = target;
-    walk.records.push_back(std::move(found.front()));
-    if (walk.records.back().psd != 'u') break;
-  }
-  if (walk.missing.empty()) walk.organizational = organizational_domain(domain, walk.records);
-  return walk;
-}
-
-bool is_at_or_below(std::string_view name, std::string_view domain) {
-  return name == domain || (name.size() > domain.size() && name.ends_with(domain) &&
-                            name[name.size() - domain.size() - 1] == '.');
 }
 
 }  // namespace policy

@@ -23,10 +23,48 @@ class Object {
   std::string members_;
 };
 
-std::string spf_json(const std::optional<spf::Verdict>& verdict) {
+std::string texts(const std::vector<std::string>& values) {
+  std::string list;
+  for (const std::string& value : values) {
+    list += (list.empty() ? "\"" : ", \"") + base::json_escape(value) + "\"";
+  }
+  return "[" + list + "]";
+}
+
+Object spf_object(const std::optional<spf::Verdict>& verdict) {
   Object object;
   object.text("result", spf::name(verdict ? verdict->result : spf::Result::kNone));
-  return object.text("domain", verdict ? verdict->domain : "").str();
+  object.text("domain", verdict ? verdict->domain : "");
+  if (verdict && !verdict->reason.empty()) object.text("reason", verdict->reason);
+  if (verdict && !verdict->explanation.empty()) object.text("explanation", verdict->explanation);
+  return object;
+}
+
+std::string spf_json(const Judgement& judgement) {
+  Object object = spf_object(judgement.spf);
+  if (judgement.helo) object.raw("helo", spf_object(judgement.helo).str());
+  return object.str();
+}
+
+std::string arc_json(const dkim::ArcVerdict& verdict) {
+  std::vector<std::string> sealers;
+  for (const dkim::ArcSet& set : verdict.sets) sealers.push_back(set.sealer);
+  Object object;
+  object.text("result", dkim::name(verdict.result))
+      .raw("instances", std::to_string(verdict.sets.size()))
+      .raw("sealers", texts(sealers));
+  if (!verdict.reason.empty()) object.text("reason", verdict.reason);
+  return object.str();
+}
+
+std::string recorded_json(const Recorded& recorded) {
+  Object object;
+  object.raw("by", texts(recorded.by));
+  if (recorded.spf) object.text("spf", recorded.spf->domain);
+  std::vector<std::string> signers;
+  for (const dkim::SignatureVerdict& one : recorded.dkim) signers.push_back(one.domain);
+  object.raw("dkim", texts(signers));
+  return object.text("dmarc", recorded.dmarc).text("dmarc_from", recorded.dmarc_from).str();
 }
 
 std::string dkim_json(const dkim::SignatureVerdict& verdict) {
@@ -47,10 +85,15 @@ std::string dmarc_json(const DmarcVerdict& verdict) {
       .text("policy_domain", verdict.policy_domain)
       .flag("spf_aligned", verdict.spf_aligned)
       .flag("dkim_aligned", verdict.dkim_aligned)
+      .text("reason", verdict.reason)
       .str();
 }
 
 }  // namespace
+
+std::string_view name(Disposition disposition) {
+  return disposition == Disposition::kSuspended ? "suspended" : "accepted";
+}
 
 std::string authentication_json(const Judgement& judgement) {
   std::string signatures;
@@ -58,11 +101,15 @@ std::string authentication_json(const Judgement& judgement) {
     if (!signatures.empty()) signatures += ", ";
     signatures += dkim_json(verdict);
   }
-  return Object()
-      .raw("spf", spf_json(judgement.spf))
+  Object object;
+  object.raw("spf", spf_json(judgement))
       .raw("dkim", "[" + signatures + "]")
       .raw("dmarc", dmarc_json(judgement.dmarc))
-      .raw("arc", "{}")
+      .raw("arc", arc_json(judgement.arc));
+  if (judgement.recorded) object.raw("recorded", recorded_json(*judgement.recorded));
+  if (judgement.arc_record) object.raw("arc_recorded", recorded_json(*judgement.arc_record));
+  return object.text("disposition", name(judgement.disposition))
+      .raw("reasons", texts(judgement.reasons))
       .str();
 }
 

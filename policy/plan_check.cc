@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kUrlOctets = 2048;
 constexpr std::size_t kUsernameOctets = 255;
 constexpr std::size_t kPasswordOctets = 4096;
+constexpr std::size_t kAuthservIdsMax = 20;
 constexpr std::int64_t kReconnectLongestMs = base::kDay;
 
 bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -86,6 +87,25 @@ base::Status check_smarthost(const SmarthostPlan& plan, const base::Limits& limi
     return base::error("the password has 1 to 4096 octets, no NUL among them");
   }
   return base::Ok{};
+}
+
+base::Result<std::vector<std::string>> check_authserv_ids(const std::vector<std::string>& ids) {
+  std::vector<std::string> names;
+  for (const std::string& id : ids) {
+    auto name = mail::normalize_domain(id);
+    if (!name.ok()) {
+      return base::error("trusted_authserv_ids: " + base::printable(id) +
+                         " is no host name: " + name.message());
+    }
+    names.push_back(name.take());
+  }
+  if (names.size() > kAuthservIdsMax) {
+    return base::error("trusted_authserv_ids: at most " + std::to_string(kAuthservIdsMax) +
+                       " names");
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
 }
 
 base::Status check_selector(std::string_view selector) {

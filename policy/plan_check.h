@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/limits.h"
 #include "core/base/result.h"
@@ -17,6 +18,9 @@ base::Status check_tenant_name(std::string_view name);
 // http or https with a host, no blanks.
 base::Status check_backend_url(std::string_view url);
 base::Status check_smarthost(const SmarthostPlan& plan, const base::Limits& limits);
+// Names of servers as they stand in Authentication-Results (RFC 8601 2.5): normalized, sorted,
+// without duplicates.
+base::Result<std::vector<std::string>> check_authserv_ids(const std::vector<std::string>& ids);
 // Labels of letters, digits, "-" and "_", separated by dots (RFC 6376 3.1).
 base::Status check_selector(std::string_view selector);
 

@@ -32,3 +32,30 @@ step_shown() {  # NAME COMMAND...
     exit 1
   fi
 }
+
+# `behind NAME COMMAND...` starts a step that runs beside those that follow, at the lowest priority;
+# `step_behind NAME` waits for it and shows it as a step. What still runs when the script ends is
+# stopped.
+declare -A behind_pid=()
+behind() {  # NAME COMMAND...
+  local name=$1
+  shift
+  setsid nice -n 19 bash -c '"$@"' "$name" "$@" >"$steps_log/${name//[^a-z0-9]/-}.behind" 2>&1 &
+  behind_pid[$name]=$!
+}
+stop_behind() {
+  local pid
+  for pid in "${behind_pid[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || :; done
+}
+trap stop_behind EXIT
+
+step_behind() {  # NAME
+  step "$1" collect "${behind_pid[$1]}" "$steps_log/${1//[^a-z0-9]/-}.behind"
+  unset "behind_pid[$1]"
+}
+collect() {  # PID OUTPUT
+  local code=0
+  wait "$1" || code=$?
+  cat "$2"
+  return $code
+}

@@ -42,7 +42,7 @@ std::optional<std::string> checkable_domain(std::string_view text) {
   return name;
 }
 
-std::optional<std::string> query_name(std::string_view expanded) {
+std::optional<std::string> target_name(std::string_view expanded) {
   std::string_view name = without_trailing_dot(expanded);
   while (name.size() > kNameOctetsMax) {
     const auto dot = name.find('.');
@@ -52,10 +52,33 @@ std::optional<std::string> query_name(std::string_view expanded) {
   for (const std::string_view label : base::split(name, '.')) {
     if (label.empty() || label.size() > kLabelOctetsMax) return std::nullopt;
     for (const char c : label) {
-      if (c <= ' ' || c >= 0x7f) return std::nullopt;
+      if (c < ' ' || c >= 0x7f) return std::nullopt;
     }
   }
   return base::ascii_lower(name);
+}
+
+bool has_two_labels(std::string_view target) { return target.find('.') != std::string_view::npos; }
+
+std::string question_name(std::string_view target) {
+  std::string name;
+  name.reserve(target.size());
+  for (const char c : target) {
+    if (c == '\\') {
+      name += "\\\\";
+    } else if (c == ' ') {
+      name += "\\032";
+    } else {
+      name += c;
+    }
+  }
+  return name;
+}
+
+bool is_at_or_below(std::string_view name, std::string_view domain) {
+  if (name.size() < domain.size()) return false;
+  if (!base::iequals(name.substr(name.size() - domain.size()), domain)) return false;
+  return name.size() == domain.size() || name[name.size() - domain.size() - 1] == '.';
 }
 
 }  // namespace spf

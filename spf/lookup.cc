@@ -1,124 +1,194 @@
 #include "spf/lookup.h"
 
 #include <algorithm>
-#include <utility>
+#include <map>
 
+#include "core/base/bytes.h"
+#include "core/dns/packet.h"
 #include "spf/domain_name.h"
 
 namespace spf {
 namespace {
 
-constexpr int kTermsMax = 10;             // RFC 7208 4.6.4
-constexpr int kVoidsMax = 2;              // RFC 7208 4.6.4
-constexpr std::size_t kHostsMax = 10;     // RFC 7208 4.6.4: of one mx or ptr
-constexpr std::size_t kRecordsMax = 200;  // of one answer; more are not looked at
+// RFC 7208 4.6.4
+constexpr int kTermsMax = 10;
+constexpr int kVoidsMax = 2;
+constexpr std::size_t kHostsMax = 10;  // of one mx or ptr
+
+constexpr std::size_t kRecordsShown = 12;
+
+std::string_view type_name(dns::Type type) {
+  switch (type) {
+    case dns::Type::kA:
+      return "A";
+    case dns::Type::kAaaa:
+      return "AAAA";
+    case dns::Type::kMx:
+      return "MX";
+    case dns::Type::kPtr:
+      return "PTR";
+    default:
+      return "TXT";
+  }
+}
+
+std::string_view failure(dns::Status status) {
+  switch (status) {
+    case dns::Status::kNxDomain:
+      return "no such name";
+    case dns::Status::kServFail:
+      return "SERVFAIL";
+    case dns::Status::kTimeout:
+      return "timeout";
+    default:
+      return "no such record";
+  }
+}
+
+std::string text_of(const dns::Question& question) {
+  return std::string(type_name(question.type)) + " " + base::printable(question.name);
+}
+
+// The hosts of MX records, so that it does not depend on the order of an answer what is looked at
+// first. Without those that say that there is none (RFC 7505).
+std::multimap<std::uint64_t, std::string> by_preference(const std::vector<std::string>& records) {
+  std::multimap<std::uint64_t, std::string> hosts;
+  for (const std::string& record : records) {
+    const auto blank = std::min(record.find(' '), record.size());
+    const std::string host = base::ascii_lower(record.substr(std::min(blank + 1, record.size())));
+    if (host != ".") hosts.emplace(base::parse_unsigned(record.substr(0, blank)).value_or(0), host);
+  }
+  return hosts;
+}
 
 }  // namespace
 
-std::vector<dns::Question> Lookup::take_missing_for_explanation() {
-  return std::exchange(missing_for_explanation_, {});
-}
-
-void Lookup::note_missing(dns::Question question) {
-  (explaining_ ? missing_for_explanation_ : missing_).push_back(std::move(question));
-}
-
-// The library asks for one host after the other; asking for all of them saves rounds.
-void Lookup::note_missing_hosts(dns::Type type) {
-  for (const std::string& host : hosts_) {
-    const auto query = query_name(host);
-    const dns::Question question{query.value_or(""), type};
-    if (std::find(missing_.begin(), missing_.end(), question) != missing_.end()) continue;
-    if (query && answers_.find(question) == nullptr && missing_.size() < kHostsMax) {
-      missing_.push_back(question);
-    }
-  }
-}
-
 bool Lookup::count_term() {
-  if (++terms_ <= kTermsMax) return true;
-  exceeded_ = "the record needs more than 10 DNS lookups (RFC 7208 4.6.4)";
-  return false;
+  if (!exceeded_.empty()) return false;
+  if (++terms_ > kTermsMax) {
+    exceeded_ = "more than 10 terms need DNS (RFC 7208 4.6.4)";
+    return false;
+  }
+  if (trace_.on()) trace_.note("DNS term " + std::to_string(terms_) + " of 10");
+  return true;
 }
 
 bool Lookup::count_void() {
-  if (++voids_ <= kVoidsMax) return true;
-  exceeded_ = "the record has more than 2 lookups without an answer (RFC 7208 4.6.4)";
-  return false;
+  if (!exceeded_.empty()) return false;
+  if (++voids_ > kVoidsMax) {
+    exceeded_ = "more than 2 terms ask DNS for what is not there (RFC 7208 4.6.4)";
+    return false;
+  }
+  if (trace_.on()) trace_.note("void lookup " + std::to_string(voids_) + " of 2");
+  return true;
 }
 
-Lookup::Found Lookup::ask(std::string_view name, dns::Type type) {
-  if (!missing_.empty() || !exceeded_.empty()) return {State::kStop, {}};
-  const auto query = query_name(name);
-  if (!query) return {State::kVoid, {}};  // RFC 7208 4.8: as if it did not exist
-  const dns::Answer* answer = answers_.find({*query, type});
-  if (answer == nullptr) {
-    if (++queries_ > queries_max_) {
-      exceeded_ = "the record needs too many DNS queries";
-      return {State::kStop, {}};
-    }
-    note_missing({*query, type});
-    return {State::kStop, {}};
+void Lookup::note(const dns::Question& question, const dns::Answer& answer) {
+  if (!trace_.on()) return;
+  std::string text = text_of(question) + " = ";
+  if (answer.records.empty() || answer.status != dns::Status::kOk) text += failure(answer.status);
+  const std::size_t shown = std::min(answer.records.size(), kRecordsShown);
+  for (std::size_t i = 0; i < shown; ++i) {
+    text += (i == 0 ? "" : ", ") + base::printable(answer.records[i], 80);
   }
-  if (++queries_ > queries_max_) {
-    exceeded_ = "the record needs too many DNS queries";
-    return {State::kStop, {}};
+  if (shown < answer.records.size()) {
+    text += " and " + std::to_string(answer.records.size() - shown) + " more";
   }
+  trace_.note(text);
+}
+
+// Counts the question; nullptr where its answer is missing or a limit is passed.
+const dns::Answer* Lookup::answer_to(const dns::Question& question) {
+  if (!exceeded_.empty()) return nullptr;
+  const bool is_new = asked_.insert(question).second;
+  if (is_new && asked_.size() > queries_max_) {
+    exceeded_ = "the check needs more than " + std::to_string(queries_max_) + " DNS queries";
+    return nullptr;
+  }
+  const dns::Answer* answer = answers_.find(question);
+  if (answer == nullptr && is_new) missing_.push_back(question);
+  return answer;
+}
+
+Lookup::Found Lookup::ask(const dns::Question& question) {
+  if (!missing_.empty()) return {};
+  const dns::Answer* answer = answer_to(question);
+  if (answer == nullptr) return {};
+  if (question.type != dns::Type::kTxt) note(question, *answer);
   if (answer->temporary()) {
-    if (!explaining_) temporary_seen_ = true;
-    return {State::kTemporary, {}};
+    failed_ = text_of(question) + ": " + std::string(failure(answer->status));
+    return {State::kTemporary, nullptr};
   }
-  if (answer->status != dns::Status::kOk || answer->records.empty()) return {State::kVoid, {}};
-  Found found{State::kFound, answer->records};
-  if (found.records.size() > kRecordsMax) found.records.resize(kRecordsMax);
+  if (answer->status != dns::Status::kOk || answer->records.empty()) return {State::kVoid, nullptr};
+  return {State::kFound, &answer->records};
+}
+
+Lookup::Found Lookup::ask(std::string_view target, dns::Type type) {
+  return ask({question_name(target), type});
+}
+
+Lookup::Found Lookup::ask_for_term(std::string_view target, dns::Type type) {
+  const Found found = ask(target, type);
+  if (found.state == State::kVoid && !count_void()) return {};
   return found;
 }
 
-Lookup::Found Lookup::record_txt(std::string_view domain) {
-  if (records_++ > 0 && !count_term()) return {State::kStop, {}};
-  Found found = ask(domain, dns::Type::kTxt);
-  if (found.state == State::kVoid && records_ > 1 && !count_void()) return {State::kStop, {}};
-  return found;
+// Puts all questions into one round. False: some are missing, or they are too many.
+bool Lookup::ask_addresses(const std::vector<std::string>& hosts) {
+  for (const std::string& host : hosts) {
+    if (dns::is_valid_name(host)) (void)answer_to({host, address_type()});
+  }
+  return missing_.empty() && exceeded_.empty();
 }
 
-Lookup::Found Lookup::explanation_txt(std::string_view domain) {
-  return ask(domain, dns::Type::kTxt);
+Lookup::Hosts Lookup::exchangers(std::string_view target) {
+  const Found found = ask_for_term(target, dns::Type::kMx);
+  if (found.state != State::kFound) return {found.state, {}};
+  // Whichever of them would match: the order of an answer is nobody's.
+  if (found.records->size() > kHostsMax) {
+    exceeded_ = "an mx has more than 10 mail exchangers (RFC 7208 4.6.4)";
+    return {};
+  }
+  Hosts hosts{State::kFound, {}};
+  for (const auto& [preference, host] : by_preference(*found.records)) hosts.names.push_back(host);
+  if (!ask_addresses(hosts.names)) return {};
+  return hosts;
 }
 
-Lookup::Found Lookup::host_address(std::string_view name, dns::Type type) {
-  const bool nothing_missing = missing_.empty();
-  Found found = ask(name, type);
-  if (nothing_missing && !missing_.empty()) note_missing_hosts(type);
-  // RFC 7208 5.5: a name behind a PTR whose address cannot be had is skipped.
-  if (hosts_of_ptr_ && found.state == State::kTemporary) found.state = State::kVoid;
-  return found;
+Lookup::Hosts Lookup::client_names() {
+  client_names_asked_ = true;
+  const Found found = ask({reverse_name(client_), dns::Type::kPtr});
+  if (found.state == State::kTemporary) return {State::kTemporary, {}};
+  if (found.state != State::kFound) return {found.state, {}};
+  const auto count =
+      static_cast<std::ptrdiff_t>(std::min<std::size_t>(found.records->size(), kHostsMax));
+  Hosts hosts{State::kFound, {}};
+  std::for_each(found.records->begin(), found.records->begin() + count,
+                [&](const std::string& name) { hosts.names.push_back(base::ascii_lower(name)); });
+  if (!ask_addresses(hosts.names)) return {};
+  return hosts;
 }
 
-Lookup::Found Lookup::mechanism(std::string_view name, dns::Type type) {
-  if (!explaining_ && !count_term()) return {State::kStop, {}};
-  Found found = ask(name, type);
-  if (found.state == State::kVoid && !explaining_ && !count_void()) return {State::kStop, {}};
-  if (type == dns::Type::kPtr) {
-    if (found.state == State::kTemporary) return {State::kVoid, {}};  // RFC 7208 5.5
-    if (found.records.size() > kHostsMax) found.records.resize(kHostsMax);
-    hosts_of_ptr_ = true;
+Lookup::Found Lookup::addresses(const std::string& host) {
+  if (!dns::is_valid_name(host)) return {State::kVoid, nullptr};
+  return ask({host, address_type()});
+}
+
+std::optional<std::vector<std::string>> Lookup::validated(const Hosts& hosts) {
+  if (hosts.state == State::kStop) return std::nullopt;
+  std::vector<std::string> validated;
+  for (const std::string& host : hosts.names) {
+    const Found found = addresses(host);
+    if (found.state == State::kStop) return std::nullopt;
+    if (found.state != State::kFound) continue;  // RFC 7208 5.5: also where DNS failed
+    const bool leads_back =
+        std::any_of(found.records->begin(), found.records->end(), [this](const std::string& text) {
+          const auto address = client_.v6 ? parse_v6(text) : parse_v4(text);
+          return address && is_within(*address, client_, 128);
+        });
+    if (leads_back) validated.push_back(host);
   }
-  if (type == dns::Type::kMx && found.state == State::kFound) {
-    hosts_of_ptr_ = false;
-    for (std::string& record : found.records) {
-      const auto space = record.find(' ');
-      if (space != std::string::npos) record.erase(0, space + 1);
-    }
-    // RFC 7208 4.6.4: more than 10 exchangers are a permerror, whichever of them would match.
-    if (found.records.size() > kHostsMax) {
-      exceeded_ = "an mx mechanism finds more than 10 mail exchangers (RFC 7208 4.6.4)";
-      return {State::kStop, {}};
-    }
-  }
-  if (type == dns::Type::kMx || type == dns::Type::kPtr) {
-    hosts_ = found.records;
-  }
-  return found;
+  return validated;
 }
 
 }  // namespace spf

@@ -1,10 +1,6 @@
 #include "spf/macros.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
-#include <array>
-#include <cstdint>
 #include <vector>
 
 #include "core/base/bytes.h"
@@ -14,21 +10,9 @@ namespace {
 
 constexpr std::size_t kExpandedOctetsMax = 4096;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+constexpr std::size_t kKeptMax = 1000;  // more parts than any value has
 
-// RFC 7208 7.3 `i`: a v6 address is 32 nibbles with dots between.
-std::string nibbles(std::string_view ip) {
-  std::array<unsigned char, 16> octets{};
-  if (inet_pton(AF_INET6, std::string(ip).c_str(), octets.data()) != 1) return {};
-  std::string text;
-  for (const unsigned char octet : octets) {
-    for (const int nibble : {octet >> 4, octet & 15}) {
-      if (!text.empty()) text += '.';
-      text += "0123456789abcdef"[static_cast<std::size_t>(nibble)];
-    }
-  }
-  return text;
-}
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::string value_of(char letter, const MacroFacts& facts) {
   switch (letter) {
@@ -41,11 +25,11 @@ std::string value_of(char letter, const MacroFacts& facts) {
     case 'd':
       return facts.domain;
     case 'i':
-      return facts.v6 ? nibbles(facts.ip) : facts.ip;
+      return dotted(facts.client);
     case 'p':
       return facts.validated;
     case 'v':
-      return facts.v6 ? "ip6" : "in-addr";
+      return facts.client.v6 ? "ip6" : "in-addr";
     case 'h':
       return facts.helo;
     case 'c':
@@ -53,7 +37,7 @@ std::string value_of(char letter, const MacroFacts& facts) {
     case 'r':
       return facts.receiver;
     default:
-      return "0";  // `t`: an evaluation is a function of its inputs and has no clock
+      return std::to_string(facts.wall_s);  // t
   }
 }
 
@@ -75,7 +59,7 @@ std::string expand_one(std::string_view macro, const MacroFacts& facts) {
   std::size_t at = 1;
   std::size_t keep = 0;
   while (at < macro.size() && is_digit(macro[at])) {
-    keep = keep * 10 + static_cast<std::size_t>(macro[at++] - '0');
+    keep = std::min(keep * 10 + static_cast<std::size_t>(macro[at++] - '0'), kKeptMax);
   }
   const bool reverse = at < macro.size() && base::ascii_lower(macro[at]) == 'r';
   if (reverse) ++at;
@@ -105,13 +89,29 @@ std::string expand_one(std::string_view macro, const MacroFacts& facts) {
   return letter == macro.front() ? result : url_escaped(result);
 }
 
+bool uses_any_of(std::string_view text, std::string_view letters) {
+  for (auto at = text.find('%'); at != std::string_view::npos && at + 1 < text.size();
+       at = text.find('%', at + 2)) {
+    if (text[at + 1] != '{' || at + 2 >= text.size()) continue;
+    if (letters.find(base::ascii_lower(text[at + 2])) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-std::string expand_macros(std::string_view text, const MacroFacts& facts) {
+std::string expand_macros(std::string_view text, const MacroFacts& facts, bool* too_long) {
   std::string result;
-  for (std::size_t at = 0; at < text.size() && result.size() < kExpandedOctetsMax;) {
+  if (too_long != nullptr) *too_long = false;
+  for (std::size_t at = 0; at < text.size();) {
+    if (result.size() > kExpandedOctetsMax) {
+      if (too_long != nullptr) *too_long = true;
+      break;
+    }
     if (text[at] != '%' || at + 1 >= text.size()) {
-      result += text[at++];
+      const auto end = std::min(text.find('%', at + 1), text.size());
+      result += text.substr(at, end - at);
+      at = end;
       continue;
     }
     const char kind = text[at + 1];
@@ -124,24 +124,11 @@ std::string expand_macros(std::string_view text, const MacroFacts& facts) {
     }
     at = end + 1;
   }
-  if (result.size() > kExpandedOctetsMax) result.resize(kExpandedOctetsMax);
   return result;
 }
 
-bool uses_validated_name(std::string_view text) {
-  return base::ascii_lower(text).find("%{p") != std::string::npos;
-}
+bool uses_validated_name(std::string_view text) { return uses_any_of(text, "p"); }
 
-std::string reverse_name(std::string_view ip, bool v6) {
-  const std::string text = v6 ? nibbles(ip) : std::string(ip);
-  auto parts = base::split(text, '.');
-  std::reverse(parts.begin(), parts.end());
-  std::string name;
-  for (const std::string_view part : parts) {
-    name += part;
-    name += '.';
-  }
-  return name + (v6 ? "ip6.arpa" : "in-addr.arpa");
-}
+bool uses_local_part(std::string_view text) { return uses_any_of(text, "sl"); }
 
 }  // namespace spf

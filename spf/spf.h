@@ -1,8 +1,9 @@
 // SPF (RFC 7208) as a pure function: connection facts and the DNS answers so far give a verdict or
 // the questions still missing. The caller resolves them all at once and calls again
-// (docs/decisions: replay). libspf2 does the evaluation behind our own lookup layer.
+// (docs/decisions: replay).
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,14 +14,19 @@
 
 namespace spf {
 
+// Who evaluates: our own evaluator, or libspf2 behind our grammar and lookup layer (a second
+// opinion; docs/decisions: libspf2 behind aliases).
+enum class Engine { kNative, kLibspf2 };
+
 enum class Result { kNone, kNeutral, kPass, kFail, kSoftFail, kTempError, kPermError };
 std::string_view name(Result result);  // "none" ... as RFC 8601 2.7.2 writes them
 
 struct Request {
   std::string ip;  // v4 or v6; a v4-mapped v6 address is treated as v4
   std::string helo;
-  std::string mail_from;  // "" is the null sender: postmaster@helo is checked (RFC 7208 2.4)
-  std::string receiver;   // our host name, for the %{r} macro
+  std::string mail_from;    // "" is the null sender: postmaster@helo is checked (RFC 7208 2.4)
+  std::string receiver;     // our host name, for the %{r} macro
+  std::int64_t wall_s = 0;  // seconds since 1970, for the %{t} macro
 };
 
 struct Verdict {
@@ -35,7 +41,11 @@ struct Outcome {
   std::vector<dns::Question> missing;  // never empty without a verdict
 };
 
-// Any thread. Bounded by RFC 7208 4.6.4 and limits.dns_queries, whatever the answers say.
-Outcome evaluate(const Request& request, const dns::Answers& answers, const base::Limits& limits);
+// Any thread. Bounded by RFC 7208 4.6.4 and limits.dns_queries, whatever the answers say. `steps`,
+// where given, gets one line for people a step: the record, each term and what it found, indented
+// by two blanks a level of include or redirect. It is emptied first, so that after the last call
+// it tells of the evaluation that gave the verdict.
+Outcome evaluate(const Request& request, const dns::Answers& answers, const base::Limits& limits,
+                 Engine engine = Engine::kNative, std::vector<std::string>* steps = nullptr);
 
 }  // namespace spf

@@ -55,6 +55,7 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(dns_timeout, kMilliseconds, 10 * kSecond, "one question; then it counts as a temporary error") \
   X(judgement_timeout, kMilliseconds, 20 * kSecond, "RFC 7208 4.6.4 asks for at least 20 s")       \
   X(dkim_signatures, kCount, 10, "examined on one message; further ones are reported as policy")   \
+  X(arc_sets, kCount, 50, "RFC 8617 4.2.1: a chain of more than 50 sets has failed")               \
   /* Accounts */                                                                                  \
   X(tenants, kCount, 100000, "of one installation")                                                \
   X(domains_per_tenant, kCount, 4, "product rule D7")                                              \

@@ -98,7 +98,7 @@ std::string_view take_literal(Cursor& in) {
   return in.since(start);
 }
 
-base::Status check_address(const Address& address, bool utf8) {
+base::Status check_lengths(const Address& address) {
   if (address.local.size() > kLocalMax) {
     return base::error("the part before the @ is longer than 64 octets");
   }
@@ -108,6 +108,10 @@ base::Status check_address(const Address& address, bool utf8) {
   if (address.local.size() + 1 + address.domain.size() > kMailboxMax) {
     return base::error("the address is longer than 254 octets");
   }
+  return base::Ok{};
+}
+
+base::Status check_address(const Address& address, bool utf8) {
   if (address.is_internationalized()) {
     if (!utf8) return base::error("the address has non-ASCII characters, which need SMTPUTF8");
     if (!base::is_utf8(address.local) || !base::is_utf8(address.domain)) {
@@ -127,6 +131,7 @@ base::Result<Address> take_mailbox(Cursor& in, bool utf8) {
   if (!in.take('@')) return base::error("the address has no @");
   address.domain = in.peek() == '[' ? take_literal(in) : take_dotted(in, is_domain_char);
   if (address.domain.empty()) return base::error("the domain is malformed");
+  if (const auto checked = check_lengths(address); !checked) return checked.error();
   if (const auto checked = check_address(address, utf8); !checked) return checked.error();
   return address;
 }
@@ -163,7 +168,9 @@ bool skip_cfws(Cursor& in) {
 }
 
 // Words and dots in front of '<', '@', ':' or ','. `local` is what they make as a local part
-// (RFC 5322 4.4 obs-local-part: words joined by dots), "" where they make none.
+// (RFC 5322 4.4 obs-local-part: words joined by dots), "" where they make none. Dots may also stand
+// doubled and at the ends: some providers give such addresses out, and a field that cannot be read
+// hides its domain from every check.
 struct Words {
   bool any = false;
   std::string local;
@@ -173,6 +180,7 @@ base::Result<Words> take_words(Cursor& in) {
   Words words;
   bool as_local = true;
   bool expect_word = true;
+  bool has_word = false;
   for (;;) {
     if (!skip_cfws(in)) return base::error("a comment does not end");
     std::string_view word;
@@ -180,7 +188,6 @@ base::Result<Words> take_words(Cursor& in) {
       word = take_quoted(in);
       if (word.empty()) return base::error("a quoted string does not end");
     } else if (in.take('.')) {
-      if (expect_word) as_local = false;
       expect_word = true;
       words.any = true;
       words.local += '.';
@@ -193,10 +200,11 @@ base::Result<Words> take_words(Cursor& in) {
     }
     if (!expect_word) as_local = false;
     expect_word = false;
+    has_word = true;
     words.any = true;
     words.local += word;
   }
-  if (!as_local || expect_word) words.local.clear();
+  if (!as_local || !has_word) words.local.clear();
   return words;
 }
 
@@ -248,6 +256,20 @@ base::Result<Address> take_angle_address(Cursor& in) {
   if (!skip_cfws(in)) return base::error("a comment does not end");
   if (!in.take('>')) return base::error("an address in < > does not end");
   return address;
+}
+
+// An address without < >. Some programs write it twice, the first time as a display name without
+// its quotes: `a@b.example <a@b.example>`. Two different addresses are refused: which of them is
+// shown depends on the reader.
+base::Result<Address> take_bare_address(std::string local, Cursor& in) {
+  auto address = make_header_address(std::move(local), in);
+  if (!address || !skip_cfws(in) || !in.take('<')) return address;
+  auto again = take_angle_address(in);
+  if (!again) return again;
+  if (!base::iequals(address->str(), again->str())) {
+    return base::error("two addresses stand where one is expected");
+  }
+  return again;
 }
 
 bool is_dot_atom(std::string_view text) {
@@ -317,7 +339,7 @@ base::Result<std::vector<Address>> parse_address_list(std::string_view field_bod
       continue;
     }
     auto address =
-        in.take('<') ? take_angle_address(in) : make_header_address(std::move(words->local), in);
+        in.take('<') ? take_angle_address(in) : take_bare_address(std::move(words->local), in);
     if (!address) return address.error();
     if (list.size() == kListMax) return base::error("there are too many addresses");
     list.push_back(address.take());

@@ -39,7 +39,9 @@ struct Path {
 base::Result<Path> parse_path(std::string_view text, bool utf8, bool allow_postmaster = false);
 
 // All mailboxes of an RFC 5322 3.4 address-list (unfolded field body): display names, comments,
-// quoted strings, groups and the obsolete forms are understood. An empty group gives none.
+// quoted strings, groups and the obsolete forms are understood. An empty group gives none. The
+// lengths of RFC 5321 4.5.3.1, which bind envelopes only, are not asked for, nor single dots
+// between the atoms of a local part.
 base::Result<std::vector<Address>> parse_address_list(std::string_view field_body);
 
 // The form in which domains are compared and looked up: lower case, A-labels (IDNA2008), no

@@ -104,6 +104,7 @@ json to_json(const policy::Domain& domain) {
               {"tenant", domain.tenant},
               {"mode", policy::name(domain.mode)},
               {"inbound", policy::name(domain.inbound)},
+              {"trusted_authserv_ids", domain.trusted_authserv_ids},
               {"addresses", json::array()},
               {"credentials", credentials_json(domain.credentials)},
               {"dkim_keys", json::array()}};

@@ -1,5 +1,6 @@
 #include "relayd/admin/plan_json.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <optional>
 #include <string_view>
@@ -43,6 +44,17 @@ class Table {
     auto found = text(key);
     if (!found || found->empty()) throw PlanMistake{at(key), "is missing"};
     return std::move(*found);
+  }
+
+  [[nodiscard]] std::optional<std::vector<std::string>> texts(const std::string& key) const {
+    const auto found = value_.find(key);
+    if (found == value_.end()) return std::nullopt;
+    std::vector<std::string> values;
+    const bool good = found->is_array() && std::all_of(found->begin(), found->end(),
+                                                       [](auto& one) { return one.is_string(); });
+    if (!good) throw PlanMistake{at(key), "a list of strings is expected"};
+    for (const json& one : *found) values.push_back(one.get<std::string>());
+    return values;
   }
 
   [[nodiscard]] std::optional<unsigned> number(const std::string& key, unsigned most) const {
@@ -124,11 +136,13 @@ policy::AddressPlan read_address(const json& value, const std::string& path) {
 }
 
 policy::DomainPlan read_domain(const json& value, const std::string& path) {
-  const Table table(value, path, {"name", "mode", "inbound", "smarthost", "address"});
+  const Table table(value, path,
+                    {"name", "mode", "inbound", "trusted_authserv_ids", "smarthost", "address"});
   policy::DomainPlan plan;
   plan.name = table.needed_text("name");
   plan.mode = table.word("mode", policy::parse_mode, "two-way or outbound-only");
   plan.inbound = table.word("inbound", policy::parse_inbound_mode, "standard, enhanced or strict");
+  plan.trusted_authserv_ids = table.texts("trusted_authserv_ids");
   if (const json* smarthost = table.child("smarthost")) {
     plan.smarthost = read_smarthost(*smarthost, table.at("smarthost"));
   }

@@ -18,6 +18,7 @@
 #include "core/net/loop.h"
 #include "dkim/verifier.h"
 #include "policy/account_store.h"
+#include "policy/judgement.h"
 #include "policy/login.h"
 #include "queue/store.h"
 
@@ -30,6 +31,7 @@ struct Settings {
   std::int64_t expire_ms = 5 * base::kDay;  // queue.expire
   bool verification_required = true;        // product rule D10
   std::vector<std::string> marker_headers;  // product rule O6: the back end's own fields
+  policy::JudgementRules judgement;
 };
 
 class SessionCensus;

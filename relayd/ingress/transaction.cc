@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/mail/address.h"
 #include "core/mail/received.h"
+#include "policy/original_recipient.h"
 #include "policy/permission.h"
 
 namespace ingress {
@@ -143,11 +144,27 @@ void Transaction::begin_inbound() {
     if (!policy::is_forged_authentication_results(field, settings_->hostname)) append(field.raw);
     if (refusal_) return;  // the fields are gone with it
   }
+  queue::Message& message = message_.message;
+  message.support_address =
+      policy::original_recipient(*accounts_, message.support_address, message.envelope, headers_,
+                                 /*own_domain_only=*/!client_.credential_id.empty());
+  if (const policy::SupportAddress* address = accounts_->address(message.support_address)) {
+    message.domain = address->domain;
+  }
+  InquiryFacts facts;
+  facts.ip = client_.ip;
+  facts.helo = client_.helo;
+  facts.mail_from = message.envelope.mail_from;
+  facts.receiver = settings_->hostname;
+  facts.wall_s = workplace_.clock->wall_ms() / 1000;
+  facts.authenticated_user = client_.username;
+  if (const policy::Domain* domain = accounts_->domain(domain_)) {
+    facts.trusted_authserv_ids = domain->trusted_authserv_ids;
+    facts.mode = domain->inbound;
+  }
   inquiry_ = std::make_shared<Inquiry>(
-      workplace_, settings_->limits,
-      InquiryFacts{client_.ip, client_.helo, message_.message.envelope.mail_from,
-                   settings_->hostname, client_.username},
-      headers_);
+      InquiryTools{workplace_.loop, workplace_.resolver, workplace_.dkim}, settings_->limits,
+      settings_->judgement, std::move(facts), headers_);
   inquiry_->start();
 }
 

@@ -42,6 +42,7 @@ struct Configuration {
   struct {
     std::vector<std::string> marker_headers;
   } outbound;
+  policy::JudgementRules judgement;  // spf.engine, dmarc.profile, arc.trusted_sealers
   struct {
     base::LogFormat format = base::LogFormat::kJson;
     base::LogLevel level = base::LogLevel::kInfo;

@@ -53,6 +53,7 @@ struct LoopThread {
 std::shared_ptr<const ingress::Settings> ingress_settings(const configuration::Configuration& c,
                                                           certs::TlsContext tls) {
   auto settings = std::make_shared<ingress::Settings>();
+  settings->judgement = c.judgement;
   settings->hostname = c.hostname;
   settings->limits = c.limits;
   settings->tls = std::move(tls);

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "relayd/main/relayctl_apply.h"
+#include "relayd/main/relayctl_check.h"
 #include "relayd/main/relayctl_client.h"
 #include "relayd/main/relayctl_verbs.h"
 
@@ -34,6 +35,7 @@ relayctl::Target target_of(const Options& options) {
 int run(int argc, char** argv) {
   Options options;
   relayctl::Action chosen;
+  std::function<void()> check;  // needs no running relayd
   CLI::App app("Operates relayd over its admin API.", "relayctl");
   app.set_version_flag("--version", RELAYD_VERSION);
   app.add_option("--socket", options.socket, "admin.socket of the relayd to talk to");
@@ -45,6 +47,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();  // the options above may stand behind a verb, too
   relayctl::add_verbs(app, chosen);
+  relayctl::add_check(app, options.json, check);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -57,6 +60,10 @@ int run(int argc, char** argv) {
     return kUsage;
   }
   try {
+    if (check) {
+      check();
+      return 0;
+    }
     relayctl::Client client(target_of(options));
     relayctl::Context context{client, options.json};
     chosen(context);

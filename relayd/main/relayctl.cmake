@@ -5,6 +5,7 @@ find_package(nlohmann_json REQUIRED)
 add_executable(relayctl
   relayctl.cc
   relayctl_apply.cc
+  relayctl_check.cc
   relayctl_client.cc
   relayctl_print.cc
   relayctl_verbs.cc
@@ -14,7 +15,7 @@ relayd_warnings(relayctl)
 target_include_directories(relayctl PRIVATE ${CMAKE_BINARY_DIR}/include_roots/configuration)
 target_compile_definitions(relayctl PRIVATE RELAYD_VERSION="${PROJECT_VERSION}")
 target_link_libraries(relayctl PRIVATE
-  admin CLI11::CLI11 PkgConfig::RELAYCTL_CURL PkgConfig::TOMLPLUSPLUS nlohmann_json::nlohmann_json)
+  admin ingress CLI11::CLI11 PkgConfig::RELAYCTL_CURL PkgConfig::TOMLPLUSPLUS nlohmann_json::nlohmann_json)
 target_link_options(relayctl PRIVATE -Wl,--as-needed)
 # The tests of the admin room drive the real server with libcurl and with this program.
 function(relayctl_complete_tests)

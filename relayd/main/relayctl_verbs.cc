@@ -30,7 +30,7 @@ struct Values {
   std::string name, second, tenant, domain, url, format, mode, inbound, host, tls, username,
       password_file, reconnect_interval, selector, algorithm = "rsa-sha256", destination, state,
                                                    reason;
-  std::vector<std::string> ids;
+  std::vector<std::string> ids, authserv_ids;
   unsigned port = 587, connections = 2, limit = 0;
   bool force = false, by_hand = false;
 };
@@ -162,6 +162,7 @@ class Verbs {
           json plan = {{"name", v.name}};
           if (!v.mode.empty()) plan["mode"] = v.mode;
           if (!v.inbound.empty()) plan["inbound"] = v.inbound;
+          if (!v.authserv_ids.empty()) plan["trusted_authserv_ids"] = v.authserv_ids;
           apply(c, with_domain(v.tenant, std::move(plan)));
         },
         [](CLI::App& command, Values& v) {
@@ -169,6 +170,9 @@ class Verbs {
           command.add_option("--tenant", v.tenant)->required();
           command.add_option("--mode", v.mode, "two-way or outbound-only");
           command.add_option("--inbound", v.inbound, "standard, enhanced or strict");
+          command.add_option("--trusted-authserv-id", v.authserv_ids,
+                             "server of the organisation whose Authentication-Results count; may "
+                             "be given several times");
         });
   }
 

@@ -184,6 +184,13 @@ Wrong check_dns_server(const Target&, std::string& server) {
   return R"(expected IP addresses, with a port where it is not 53: ["127.0.0.1:5353"])";
 }
 
+Wrong check_domain(const Target&, std::string& domain) {
+  auto name = mail::normalize_domain(domain);
+  if (!name) return R"(expected domain names such as "forwarder.example")";
+  domain = name.take();
+  return std::nullopt;
+}
+
 Wrong check_trust_file(const Target& target, std::string& file_path) {
   file_path = absolute(target, file_path);
   return check_file(file_path);
@@ -274,6 +281,24 @@ std::vector<Row> make_schema() {
        texts("field names",
              config([](Configuration & c) -> auto& { return c.outbound.marker_headers; }),
              check_field_name)},
+      {"spf.engine", "native | libspf2", "native",
+       "native follows RFC 7208 to the letter; libspf2 is a second opinion behind our guards",
+       choice<spf::Engine>(
+           {{"native", spf::Engine::kNative}, {"libspf2", spf::Engine::kLibspf2}},
+           config([](Configuration & c) -> auto& { return c.judgement.spf_engine; }))},
+      {"dmarc.profile", "rfc9989 | rfc7489", "rfc9989",
+       "rfc7489 finds organisations by the public suffix list, for those who must match older "
+       "receivers",
+       choice<policy::DmarcProfile>(
+           {{"rfc9989", policy::DmarcProfile::kRfc9989},
+            {"rfc7489", policy::DmarcProfile::kRfc7489}},
+           config([](Configuration & c) -> auto& { return c.judgement.dmarc_profile; }))},
+      {"arc.trusted_sealers", "list of domains", "[]",
+       "forwarders whose ARC sets are believed: where forwarding broke DMARC, what they recorded "
+       "stands in",
+       texts("domains",
+             config([](Configuration & c) -> auto& { return c.judgement.trusted_sealers; }),
+             check_domain)},
       {"log.format", "json | text", "json", "json for machines, text for people",
        choice<base::LogFormat>({{"json", base::LogFormat::kJson}, {"text", base::LogFormat::kText}},
                                config([](Configuration & c) -> auto& { return c.log.format; }))},

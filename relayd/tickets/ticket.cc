@@ -236,6 +236,11 @@ Ticket render_rfc822(const queue::Message& message, const MimeParts& parts) {
   add("Tags", tag_list);
   add("Disposition",
       judged.disposition.is_string() ? judged.disposition.get<std::string>() : "accepted");
+  std::string reasons;
+  for (const Json& one : judged.reasons) {
+    if (one.is_string()) reasons += (reasons.empty() ? "" : "; ") + one.get<std::string>();
+  }
+  add("Reasons", reasons);
   add("Spf", result_of(judged.authentication["spf"]));
   add("Dkim", dkim_result(judged.authentication["dkim"]));
   add("Dmarc", result_of(judged.authentication["dmarc"]));

@@ -96,10 +96,24 @@ TEST(AddressList, FormsOfRfc5322) {
   EXPECT_EQ(addresses("\"a b\"@example.com"), V{"\"a b\"@example.com"});
 }
 
+TEST(AddressList, WhatProvidersAndProgramsReallyWrite) {
+  using V = std::vector<std::string>;
+  // local parts longer than an envelope takes, dots where no atom is between them
+  const std::string long_one = std::string(80, 'a') + "@b.example";
+  EXPECT_EQ(addresses(long_one), V{long_one});
+  EXPECT_EQ(addresses("N <" + long_one + ">"), V{long_one});
+  EXPECT_EQ(addresses("a..b.@b.example"), V{"a..b.@b.example"});
+  EXPECT_EQ(addresses("N <.a@b.example>"), V{".a@b.example"});
+  // the address as its own display name
+  EXPECT_EQ(addresses("a@b.example <A@b.Example>, c@d.example"), (V{"A@b.Example", "c@d.example"}));
+}
+
 TEST(AddressList, RefusesWhatCouldHideAnAddress) {
-  for (const char* bad : {"John Doe", "a@b.example c@d.example", "<a@b.example", "\"open", "(open",
-                          "a@", "@b", "Group: a@b.example", "G: H: a@b;;", "a b@c.example",
-                          "<a@b.example> <c@d.example>", "a@b.example>"}) {
+  for (const char* bad :
+       {"John Doe", "a@b.example c@d.example", "<a@b.example", "\"open", "(open", "a@", "@b",
+        "Group: a@b.example", "G: H: a@b;;", "a b@c.example", "<a@b.example> <c@d.example>",
+        "a@b.example>", "a@b.example <c@b.example>", "a@b.example <a@d.example>",
+        "a@b.example <a@b.example> <a@b.example>", ".@b.example", "a@b..example"}) {
     EXPECT_FALSE(parse_address_list(bad).ok()) << bad;
   }
   EXPECT_FALSE(parse_address_list(std::string(100, '(') + std::string(100, ')') + "a@b").ok());

@@ -15,27 +15,52 @@ policy::Judgement usual() {
   policy::Judgement judgement;
   judgement.spf = spf::Verdict{spf::Result::kPass, "example.com", "", "fine"};
   judgement.mail_from = "bounce@example.com";
-  judgement.helo = "mail.example.com";
-  judgement.dkim = {
-      {"example.com", "s1", "@example.com", "rsa-sha256", "abcdefgh", dkim::Result::kPass, ""},
-      {"list.test", "k", "@list.test", "ed25519-sha256", "AB+/cd==", dkim::Result::kFail,
-       "the body was changed"}};
-  judgement.dmarc = {policy::DmarcResult::kPass, "example.com", "reject", "example.com", true, true,
-                     "an aligned DKIM signature"};
+  judgement.helo_name = "mail.example.com";
+  judgement.helo = spf::Verdict{spf::Result::kNone, "mail.example.com", "", "no record"};
+  dkim::SignatureVerdict own;
+  own.domain = "example.com";
+  own.selector = "s1";
+  own.identity = "@example.com";
+  own.algorithm = "rsa-sha256";
+  own.signature_start = "abcdefgh";
+  own.result = dkim::Result::kPass;
+  dkim::SignatureVerdict list;
+  list.domain = "list.test";
+  list.selector = "k";
+  list.identity = "@list.test";
+  list.algorithm = "ed25519-sha256";
+  list.signature_start = "AB+/cd==";
+  list.result = dkim::Result::kFail;
+  list.reason = "the body was changed";
+  judgement.dkim = {own, list};
+  judgement.dmarc.result = policy::DmarcResult::kPass;
+  judgement.dmarc.from_domain = judgement.dmarc.policy_domain = "example.com";
+  judgement.dmarc.organizational_domain = "example.com";
+  judgement.dmarc.policy = "reject";
+  judgement.dmarc.spf_aligned = judgement.dmarc.dkim_aligned = true;
+  judgement.dmarc.reason = "an aligned DKIM signature";
+  judgement.arc.result = dkim::ArcResult::kPass;
+  judgement.arc.sets = {{1, "list.test", "a", "none", "list.test", "list.test; spf=pass"},
+                        {2, "hop.example", "b", "pass", "hop.example", "hop.example; none"}};
+  judgement.disposition = policy::Disposition::kSuspended;
+  judgement.reasons = {"one", "two"};
   return judgement;
 }
 
 TEST(Judgement, Json) {
   const auto json = nlohmann::json::parse(policy::authentication_json(usual()));
   const auto expected = nlohmann::json::parse(R"({
-    "spf": {"result": "pass", "domain": "example.com"},
+    "spf": {"result": "pass", "domain": "example.com", "reason": "fine",
+            "helo": {"result": "none", "domain": "mail.example.com", "reason": "no record"}},
     "dkim": [{"domain": "example.com", "selector": "s1", "algorithm": "rsa-sha256",
               "result": "pass", "reason": ""},
              {"domain": "list.test", "selector": "k", "algorithm": "ed25519-sha256",
               "result": "fail", "reason": "the body was changed"}],
     "dmarc": {"result": "pass", "from_domain": "example.com", "policy": "reject",
-              "policy_domain": "example.com", "spf_aligned": true, "dkim_aligned": true},
-    "arc": {}})");
+              "policy_domain": "example.com", "spf_aligned": true, "dkim_aligned": true,
+              "reason": "an aligned DKIM signature"},
+    "arc": {"result": "pass", "instances": 2, "sealers": ["list.test", "hop.example"]},
+    "disposition": "suspended", "reasons": ["one", "two"]})");
   EXPECT_EQ(json, expected) << json.dump(1);
 }
 
@@ -57,12 +82,16 @@ TEST(Judgement, JsonSurvivesHostileText) {
 TEST(AuthenticationResults, Usual) {
   EXPECT_EQ(policy::authentication_results(usual(), "relay.example.net"),
             "Authentication-Results: relay.example.net;\r\n"
-            "\tspf=pass smtp.mailfrom=bounce@example.com smtp.helo=mail.example.com;\r\n"
+            "\tspf=pass smtp.mailfrom=bounce@example.com;\r\n"
+            "\tspf=none smtp.helo=mail.example.com;\r\n"
             "\tdkim=pass header.d=example.com header.s=s1 header.a=rsa-sha256\r\n"
             "\t header.b=abcdefgh;\r\n"
             "\tdkim=fail reason=\"the body was changed\" header.d=list.test header.s=k\r\n"
             "\t header.a=ed25519-sha256 header.b=\"AB+/cd==\";\r\n"
-            "\tdmarc=pass header.from=example.com policy.dmarc=reject\r\n");
+            "\tdmarc=pass header.from=example.com policy.dmarc=reject;\r\n"
+            "\tarc=pass\r\n"
+            "\t (i=1 list.test,\r\n"
+            "\t i=2 hop.example)\r\n");
 }
 
 TEST(AuthenticationResults, None) {
@@ -106,7 +135,8 @@ TEST(AuthenticationResults, NothingFromOutsideEscapes) {
                                             "a@b@c"};
   for (const std::string& text : hostile) {
     auto judgement = usual();
-    judgement.mail_from = judgement.helo = judgement.authenticated_user = text;
+    judgement.mail_from = judgement.helo_name = judgement.authenticated_user = text;
+    judgement.arc.sets[0].sealer = text;
     judgement.dkim[0].domain = judgement.dkim[0].selector = judgement.dkim[0].algorithm = text;
     judgement.dkim[0].signature_start = judgement.dkim[0].reason = text;
     judgement.dmarc.from_domain = judgement.dmarc.policy = text;
@@ -114,7 +144,7 @@ TEST(AuthenticationResults, NothingFromOutsideEscapes) {
     const auto scanned = mail::Headers::scan(field, 10);
     ASSERT_TRUE(scanned.ok()) << field;
     ASSERT_EQ(scanned->fields().size(), 1U) << field;
-    // Outside quotes there are exactly the five results that are ours.
+    // Outside quotes there are exactly the seven results that are ours.
     std::string bare;
     bool quoted = false;
     for (std::size_t i = 0; i < field.size(); ++i) {
@@ -127,7 +157,7 @@ TEST(AuthenticationResults, NothingFromOutsideEscapes) {
       }
     }
     EXPECT_FALSE(quoted) << field;
-    EXPECT_EQ(std::count(bare.begin(), bare.end(), ';'), 5) << field;
+    EXPECT_EQ(std::count(bare.begin(), bare.end(), ';'), 7) << field;
     EXPECT_TRUE(base::is_utf8(field)) << field;
     for (const auto line : base::split(field, '\n')) EXPECT_LE(line.size(), 998U);
   }

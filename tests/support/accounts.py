@@ -25,6 +25,7 @@ class Domain:
     smarthost: Smarthost = None
     mode: str = "two-way"
     inbound: str = "standard"
+    trusted_authserv_ids: list = None
 
 
 @dataclass
@@ -45,6 +46,8 @@ def plan(directory, *tenants):
         for domain in tenant.domains:
             lines += ["[[tenant.domain]]", _pair("name", domain.name), _pair("mode", domain.mode),
                       _pair("inbound", domain.inbound)]
+            if domain.trusted_authserv_ids is not None:
+                lines.append(_pair("trusted_authserv_ids", domain.trusted_authserv_ids))
             if domain.smarthost:
                 lines += ["[tenant.domain.smarthost]", *_smarthost(directory, domain)]
             for address in domain.addresses:

@@ -150,6 +150,7 @@ base::Result<Key> read_rsa(std::string_view der) {
   }
   const Number modulus = number_of(*n);
   const Number exponent = number_of(*e);
+  if (!modulus || !exponent) return base::error("OpenSSL cannot take the RSA key");
   const int bits = BN_num_bits(modulus.get());
   if (bits < kRsaBitsMin) {
     return base::error("the RSA key is shorter than 1024 bits (RFC 8301 3.2)");

@@ -127,6 +127,8 @@ class Conclusion {
       }
       return fail(std::move(reason));
     }
+    // Behind the organisation's relay most of the proofs cannot be seen: that would be said of all.
+    if (!judgement_.authenticated_user.empty()) return;
     say("Nothing proves that " + author() + " sent this; the domain publishes no DMARC policy");
   }
 

@@ -53,6 +53,7 @@ struct Judgement {
   // forged one.
   enum class StandIn { kNobody, kOrganisation, kSealers };
   StandIn stand_in = StandIn::kNobody;
+  bool out_of_time = false;  // DNS took longer than limits.judgement_timeout
   Disposition disposition = Disposition::kAccepted;
   std::vector<std::string> reasons;  // in words that an agent understands
 };

@@ -80,7 +80,8 @@ std::optional<Recorded> recorded_by_organisation(const mail::Headers& headers,
 
 std::optional<Recorded> recorded_by_sealers(const dkim::ArcVerdict& arc,
                                             const std::vector<std::string>& trusted_sealers) {
-  if (arc.result != dkim::ArcResult::kPass) return std::nullopt;
+  // Behind l= octets anybody may have written anything since (RFC 6376 8.2).
+  if (arc.result != dkim::ArcResult::kPass || arc.unsigned_octets > 0) return std::nullopt;
   Recorded recorded;
   for (auto set = arc.sets.rbegin(); set != arc.sets.rend(); ++set) {
     if (!is_in(trusted_sealers, set->sealer)) break;

@@ -50,7 +50,7 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(login_backoff_longest, kMilliseconds, 15 * kMinute, "so that a mended server is not locked out")\
   X(login_backoff_entries, kCount, 100000, "addresses and users remembered; the oldest go first")  \
   /* Judgement */                                                                                 \
-  X(dns_queries, kCount, 60, "of one message, over all checks together")                           \
+  X(dns_queries, kCount, 80, "of one message, all checks together; 54 of them may be for keys")     \
   X(dns_rounds, kCount, 30, "question rounds of one message; SPF includes need one each")          \
   X(dns_timeout, kMilliseconds, 10 * kSecond, "one question; then it counts as a temporary error") \
   X(judgement_timeout, kMilliseconds, 20 * kSecond, "RFC 7208 4.6.4 asks for at least 20 s")       \

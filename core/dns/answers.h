@@ -41,7 +41,8 @@ struct Answer {
   //   7505).
   // Octets of a name that are not printable, and dots inside a label, are escaped (RFC 1035 5.1).
   std::vector<std::string> records;
-  bool secure = false;  // DNSSEC said so
+  bool secure = false;      // DNSSEC said so
+  std::size_t aliases = 0;  // CNAMEs on the way; each cost a query more
 
   [[nodiscard]] bool temporary() const {
     return status == Status::kServFail || status == Status::kTimeout;

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kHeaderOctets = 12;
 constexpr std::size_t kNameOctetsMax = 255;
 constexpr std::size_t kLabelOctetsMax = 63;
-constexpr int kChainMax = 16;
+constexpr std::size_t kChainMax = 16;
 constexpr unsigned kClassIn = 1;
 constexpr unsigned kNoError = 0;
 constexpr unsigned kNameError = 3;
@@ -214,22 +214,25 @@ Answer read_answer(std::string_view packet, const Question& question) {
   const unsigned answers = *reader.u16();
   (void)reader.bytes(4);  // counts of authority and additional
   const unsigned code = flags & 0xf;
-  if (code == kNameError) return {.status = Status::kNxDomain, .records = {}, .secure = false};
-  if (code != kNoError) return unreadable;
+  if (code != kNoError && code != kNameError) return unreadable;
   for (unsigned i = 0; i < questions; ++i) {
     if (!reader.name() || !reader.bytes(4)) return unreadable;
   }
   const auto section = read_records(reader, answers, question.type);
   if (!section) return unreadable;
 
+  Answer answer{.status = Status::kNoData, .records = {}, .secure = false};
   std::string owner = canonical(question.name);
-  for (int hops = 0; question.type != Type::kCname; ++hops) {
+  for (; question.type != Type::kCname; ++answer.aliases) {
     const auto next = section->aliases.find(owner);
     if (next == section->aliases.end()) break;
-    if (hops == kChainMax) return unreadable;
+    if (answer.aliases == kChainMax) return unreadable;
     owner = next->second;
   }
-  Answer answer{.status = Status::kNoData, .records = {}, .secure = false};
+  if (code == kNameError) {
+    answer.status = Status::kNxDomain;
+    return answer;
+  }
   for (const auto& [name, record] : section->of_the_type) {
     if (name == owner) answer.records.push_back(record);
   }

@@ -36,6 +36,14 @@ constexpr std::pair<const char*, const char*> kSettings[] = {
     // A server that was away is tried again soon, not after a quarter of an hour.
     {"infra-host-ttl:", "30"},
     {"infra-keep-probing:", "yes"},
+    // The library's least retry time of 50 ms, which it falls to after some fast answers, would ask
+    // anew nine times before a slow domain has answered once, and take none of the answers.
+    {"infra-cache-min-rtt:", "1500"},
+    // Truncated answers come again over TCP, many at once.
+    {"outgoing-num-tcp:", "100"},
+    // Every alias is a query of its own: they are charged to the message (Answer::aliases), and a
+    // chain may not be longer than honest ones are.
+    {"max-query-restarts:", "5"},
 };
 
 struct ContextDelete {

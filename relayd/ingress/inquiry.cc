@@ -2,16 +2,28 @@
 
 #include <algorithm>
 
-#include "core/base/log.h"
 #include "policy/disposition.h"
 #include "policy/recorded.h"
 
 namespace ingress {
 namespace {
 
-// The HELO name is a second identity of the same sender; it may cost a third of all questions.
-base::Limits for_helo(base::Limits limits) {
-  limits.dns_queries = std::max<std::int64_t>(1, limits.dns_queries / 3);
+// So many are under way at once. An alias costs its query before it can be counted, so this bounds
+// by how much a message can pass limits.dns_queries.
+constexpr std::size_t kOpenMax = 16;
+// What a failed question may have cost: the chain of aliases that the resolver follows.
+constexpr std::int64_t kFailedCost = 5;
+// Keys are the sender's to name, as many as it likes; what the checks of its envelope and its
+// author need is kept for them.
+constexpr std::int64_t kKeysShare = 3;  // this part of limits.dns_queries is not for keys
+
+// What an identity of SPF may cost, in eighths of limits.dns_queries. Past it the record is to
+// blame (permerror), so that the answer does not depend on what else the message made us ask. The
+// HELO name is a second identity of the same sender.
+constexpr std::int64_t kMailFromEighths = 5;
+constexpr std::int64_t kHeloEighths = 2;
+base::Limits with_share(base::Limits limits, std::int64_t eighths) {
+  limits.dns_queries = std::max<std::int64_t>(1, limits.dns_queries * eighths / 8);
   return limits;
 }
 
@@ -41,9 +53,14 @@ void Inquiry::start() {
   for (dns::Question& question : arc_.headers(headers_)) {
     key_questions_.push_back(std::move(question));
   }
-  ask(key_questions_);
-  // Where a policy may stand is known from the From field alone.
+  const auto keys_max = static_cast<std::size_t>(
+      std::max<std::int64_t>(1, limits_.dns_queries - limits_.dns_queries / kKeysShare));
+  // The policy first, so that nothing a sender adds can leave no question for it: where it may
+  // stand is known from the From field alone.
   ask(policy::evaluate_dmarc(headers_, {}, {}, answers_, rules_.dmarc_profile).missing);
+  ask(check_spf());
+  ask({key_questions_.begin(), key_questions_.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                            keys_max, key_questions_.size()))});
   advance();
 }
 
@@ -60,9 +77,21 @@ void Inquiry::finish(std::function<void(policy::Judgement)> on_done) {
 
 void Inquiry::ask(const Questions& questions) {
   for (const dns::Question& question : questions) {
-    if (answers_.find(question) != nullptr) continue;
+    if (asked_for_.insert(question).second) {
+      unsent_.push_back(question);
+    } else if (out_of_patience_ && answers_.find(question) == nullptr) {
+      answers_.put(question, dns::Answer{});  // sent, and its answer comes too late
+    }
+  }
+  send();
+}
+
+void Inquiry::send() {
+  while (!unsent_.empty() && (open_questions_ < kOpenMax || out_of_patience_)) {
+    const dns::Question question = std::move(unsent_.front());
+    unsent_.pop_front();
     if (out_of_patience_ || asked_ >= limits_.dns_queries) {
-      answers_.put(question, dns::Answer{dns::Status::kTimeout, {}, false});
+      answers_.put(question, dns::Answer{});  // timed out
       continue;
     }
     ++asked_;
@@ -76,9 +105,13 @@ void Inquiry::ask(const Questions& questions) {
 
 void Inquiry::answered(const dns::Question& question, const dns::Answer& answer) {
   --open_questions_;
+  asked_ += answer.status == dns::Status::kServFail ? kFailedCost
+                                                    : static_cast<std::int64_t>(answer.aliases);
   if (steps_ != nullptr) steps_->questions.emplace_back(question, answer);
-  if (!out_of_patience_) answers_.put(question, answer);
-  if (open_questions_ == 0 && !out_of_patience_) advance();
+  if (out_of_patience_) return;
+  answers_.put(question, answer);
+  send();
+  if (open_questions_ == 0) advance();
 }
 
 // One replay: every check that has no verdict yet looks at the answers and names what is missing;
@@ -115,9 +148,11 @@ Inquiry::Questions Inquiry::check_spf() {
     missing.insert(missing.end(), outcome.missing.begin(), outcome.missing.end());
   };
   if (!facts_.mail_from.empty() && facts_.check_helo) {
-    check(judgement_.helo, "", for_helo(limits_), steps_ == nullptr ? nullptr : &steps_->helo);
+    check(judgement_.helo, "", with_share(limits_, kHeloEighths),
+          steps_ == nullptr ? nullptr : &steps_->helo);
   }
-  check(judgement_.spf, facts_.mail_from, limits_, steps_ == nullptr ? nullptr : &steps_->spf);
+  check(judgement_.spf, facts_.mail_from, with_share(limits_, kMailFromEighths),
+        steps_ == nullptr ? nullptr : &steps_->spf);
   return missing;
 }
 
@@ -127,7 +162,7 @@ void Inquiry::check_signatures() {
   // The verifiers want an answer for each question they named; what never came timed out.
   for (const dns::Question& question : key_questions_) {
     if (answers_.find(question) == nullptr) {
-      answers_.put(question, dns::Answer{dns::Status::kTimeout, {}, false});
+      answers_.put(question, dns::Answer{});
     }
   }
   judgement_.dkim = verifier_.finish(answers_);
@@ -190,8 +225,8 @@ void Inquiry::conclude() {
 }
 
 void Inquiry::give_up_waiting() {
-  base::log_warning("judgement out of time", {{"mail_from", facts_.mail_from}});
-  out_of_patience_ = true;
+  judgement_.out_of_time = out_of_patience_ = true;
+  send();  // what was not sent has timed out, too
   advance();
 }
 

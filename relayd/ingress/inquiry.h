@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,6 +61,7 @@ class Inquiry : public std::enable_shared_from_this<Inquiry> {
  private:
   using Questions = std::vector<dns::Question>;
   void ask(const Questions& questions);
+  void send();
   void answered(const dns::Question& question, const dns::Answer& answer);
   void advance();
   Questions check_spf();
@@ -79,8 +82,10 @@ class Inquiry : public std::enable_shared_from_this<Inquiry> {
   Questions key_questions_;
   net::Timer deadline_;
   dns::Answers answers_;
-  std::size_t open_questions_ = 0;
-  std::int64_t asked_ = 0;
+  std::set<dns::Question> asked_for_;
+  std::deque<dns::Question> unsent_;
+  std::size_t open_questions_ = 0;  // sent
+  std::int64_t asked_ = 0;          // and the aliases on the way to their answers
   std::int64_t rounds_ = 0;
   bool out_of_patience_ = false;  // the deadline or a bound has passed: what is missing timed out
   bool signatures_done_ = false;

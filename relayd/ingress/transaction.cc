@@ -234,6 +234,9 @@ void Transaction::finish(std::function<void(smtp::Reply)> on_reply) {
 }
 
 void Transaction::judged(const policy::Judgement& judgement) {
+  if (judgement.out_of_time) {
+    base::log_warning("judgement out of time", {{"id", id_.str()}, {"helo", client_.helo}});
+  }
   message_.message.judgement = policy::authentication_json(judgement);
   commit(policy::authentication_results(judgement, settings_->hostname));
 }

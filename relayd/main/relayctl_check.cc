@@ -77,7 +77,7 @@ base::Limits limits_of(const CheckValues& values) {
 // CRLF line ends, as SMTP has them; a mailbox's "From " line goes.
 std::string read_message(const std::string& path, const base::Limits& limits) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw Failure(path + ": cannot be read");
+  if (!file || (file.peek(), file.bad())) throw Failure(path + ": cannot be read");
   std::ostringstream content;
   content << file.rdbuf();
   std::string text = content.str();

@@ -51,7 +51,7 @@ def _ticket(scene, marker):
     return scene.desk.wait_for_ticket(marker, 15)["data"]
 
 
-# ---- Mail without a credential -------------------------------------------------------------------
+# ---- Mail without a credential ------------------------------------------------------------------
 
 def _plain(_, marker, recipient, author=CUSTOMER, extra=()):
     return messages.compose(marker, author, recipient, b"Hello\r\n", extra=extra)
@@ -81,8 +81,8 @@ def _with_appended_text(scene, marker, recipient):
 
 def _forwarded_by(domain):
     def build(scene, marker, recipient):
-        seen = ("spf=pass smtp.mailfrom=anna@customer.example; dkim=pass header.d=customer.example; "
-                "dmarc=pass header.from=customer.example")
+        seen = ("spf=pass smtp.mailfrom=anna@customer.example; dkim=pass header.d=customer.example;"
+                " dmarc=pass header.from=customer.example")
         content = _changed_after_signing(scene, marker, recipient)
         return sealed(content, scene.key, domain, "s1", seen)
     return build
@@ -359,6 +359,7 @@ def test_the_original_recipient_stands_in_the_to_field(scene):
 
 def test_the_envelope_comes_before_the_header(scene):
     marker = messages.new_marker()
-    content = _plain(scene, marker, f"support@{STANDARD}", extra=[f"Delivered-To: support@{STANDARD}"])
+    forwarded = f"support@{STANDARD}"
+    content = _plain(scene, marker, forwarded, extra=[f"Delivered-To: {forwarded}"])
     scene.send(content, CUSTOMER, f"support@{ENHANCED}")
     assert _ticket(scene, marker)["recipient"] == f"support@{ENHANCED}"

@@ -56,6 +56,9 @@ std::vector<Row> rows() {
   rows.push_back({"no author", no_author, true, "cannot be checked"});
 
   rows.push_back({"no policy, no proof", judged(DmarcResult::kNone), false, "Nothing proves"});
+  Judgement relayed_none = judged(DmarcResult::kNone);
+  relayed_none.authenticated_user = "u";
+  rows.push_back({"no policy, behind the relay", relayed_none, false, ""});
   Judgement spf_fail = judged(DmarcResult::kNone);
   spf_fail.spf = spf::Verdict{spf::Result::kFail, "bank.example", "go away", ""};
   rows.push_back({"no policy, SPF fail", spf_fail, true, "that domain says: go away"});
@@ -158,6 +161,9 @@ TEST(Recorded, SealersFromTheNewestBackToTheFirstStranger) {
   EXPECT_EQ(by({"first.example"}), std::nullopt);  // two strangers could have changed it since
   EXPECT_EQ(by({"first.example", "third.example"}), "fail 1");
   EXPECT_EQ(by({"first.example", "second.example", "third.example"}), "pass 3");
+  arc.unsigned_octets = 1;
+  EXPECT_EQ(by({"first.example", "second.example", "third.example"}), std::nullopt);
+  arc.unsigned_octets = 0;
   arc.result = dkim::ArcResult::kFail;
   EXPECT_EQ(by({"first.example", "second.example", "third.example"}), std::nullopt);
 }

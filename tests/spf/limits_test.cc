@@ -94,7 +94,7 @@ std::vector<Attack> attacks() {
 
 TEST(SpfLimits, NoRecordCausesMoreQuestionsThanTheLimit) {
   for (const spf::Engine engine : {spf::Engine::kNative, spf::Engine::kLibspf2}) {
-    for (const std::int64_t queries_max : {std::int64_t{1}, std::int64_t{12}, std::int64_t{60}}) {
+    for (const std::int64_t queries_max : {std::int64_t{1}, std::int64_t{12}, std::int64_t{80}}) {
       for (const Attack& attack : attacks()) {
         base::Limits limits;
         limits.dns_queries = queries_max;
@@ -111,7 +111,7 @@ TEST(SpfLimits, NoRecordCausesMoreQuestionsThanTheLimit) {
 TEST(SpfLimits, TooManyQueriesArePermerror) {
   const auto verdict = replay(ordinary(), ten_mx().zone).verdict;
   EXPECT_EQ(spf::name(verdict.result), "permerror");
-  EXPECT_EQ(verdict.reason, "example.com: the check needs more than 60 DNS queries");
+  EXPECT_EQ(verdict.reason, "example.com: the check needs more than 80 DNS queries");
 }
 
 TEST(SpfLimits, ThePtrOfAClientIsBoundedByTenNames) {

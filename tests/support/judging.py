@@ -1,4 +1,4 @@
-"""A scene for judgement: relayd on a scripted name server, and the help desk; nobody sends outward."""
+"""A scene for judgement: relayd on a scripted name server, and the help desk; nobody sends out."""
 
 from tests.support import accounts
 from tests.support.certificates import Authority

@@ -71,13 +71,6 @@ class ScriptedNameServer:
         """How it treats the name and all names below it: a key of MANNERS; `seconds` for "late"."""
         self._manners[_plain(name)] = (MANNERS[manner], seconds)
 
-    def txt(self, name, timeout=5):
-        """As NameServer.txt, for python3-dkim; from the table, not over the network."""
-        del timeout
-        name = name.decode() if isinstance(name, bytes) else name
-        records = self._records.get((_plain(name), "TXT"))
-        return b"".join(records[0].strings) if records else None
-
     # --- what it heard
 
     def asked(self, under="", kind=None):
@@ -246,7 +239,8 @@ class _Turn(NamedTuple):
     seconds: float
 
     def answer(self):
-        self.send(struct.pack("!H", self.request.id) + self.server.rendered(self.request, self.query))
+        octets = self.server.rendered(self.request, self.query)
+        self.send(struct.pack("!H", self.request.id) + octets)
 
     def send_empty(self, rcode=dns.rcode.NOERROR, flags=0):
         response = _response(self.request)

@@ -14,6 +14,8 @@ namespace dkim {
 namespace {
 
 constexpr std::int64_t kMillisecondsPerSecond = 1000;
+// Each way to hash the body costs a pass over all of it. Two for the canonicalisations, two for l=.
+constexpr std::size_t kBodiesMax = 4;
 
 void decide(SignatureVerdict& verdict, Result result, std::string reason) {
   verdict.result = result;
@@ -85,14 +87,18 @@ void Verifier::State::prepare(const mail::Headers& headers) {
     if (!field.is("DKIM-Signature")) continue;
     SignatureField& signature = candidate->field;
     if (signature.verifiable) {
-      candidate->header_digest = index.hash(signature.signed_names, field, signature.header_method);
-      const std::uint64_t octets_max = signature.body_length.value_or(BodyHash::kWhole);
-      candidate->body =
-          &bodies
-               .try_emplace({signature.body_method, octets_max}, signature.body_method, octets_max)
-               .first->second;
-      candidate->in_library = for_library.size();
-      if (signature.plain) for_library.push_back(&field);
+      const std::pair how{signature.body_method, signature.body_length.value_or(BodyHash::kWhole)};
+      if (bodies.size() >= kBodiesMax && !bodies.contains(how)) {
+        signature.verifiable = false;
+        decide(signature.verdict, Result::kPolicy,
+               "too many signatures over parts of the body (l=); not examined");
+      } else {
+        candidate->header_digest =
+            index.hash(signature.signed_names, field, signature.header_method);
+        candidate->body = &bodies.try_emplace(how, how.first, how.second).first->second;
+        candidate->in_library = for_library.size();
+        if (signature.plain) for_library.push_back(&field);
+      }
     }
     ++candidate;
   }

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/base/bytes.h"
-#include "policy/recorded.h"
 
 namespace policy {
 namespace {
@@ -14,26 +13,31 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-// Is it a domain of the author's organisation?
-bool is_of_author(const std::string& domain, const DmarcVerdict& dmarc) {
-  const std::string& top =
-      dmarc.organizational_domain.empty() ? dmarc.from_domain : dmarc.organizational_domain;
-  return domain == top || domain.ends_with("." + top);
+bool is_in(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 // DMARC passes only by signatures behind whose l= somebody may have written anything (RFC 6376
-// 8.2).
+// 8.2). What the organisation's server recorded of the same signature does not mend that.
 bool rests_on_partial_signature(const Judgement& judgement) {
   const DmarcVerdict& dmarc = judgement.dmarc;
   if (dmarc.result != DmarcResult::kPass || dmarc.spf_aligned) return false;
-  if (judgement.recorded && says_dmarc_pass(*judgement.recorded, dmarc.from_domain)) return false;
-  bool partial = false;
+  std::vector<std::string> partial;
   for (const dkim::SignatureVerdict& signature : judgement.dkim) {
-    if (signature.result != dkim::Result::kPass || !is_of_author(signature.domain, dmarc)) continue;
+    if (signature.result != dkim::Result::kPass) continue;
+    if (!is_in(dmarc.aligned_signers, signature.domain)) continue;
     if (signature.unsigned_octets == 0) return false;
-    partial = true;
+    partial.push_back(signature.domain);
   }
-  return partial;
+  const bool only_recorded =
+      std::any_of(dmarc.aligned_signers.begin(), dmarc.aligned_signers.end(),
+                  [&](const std::string& signer) { return !is_in(partial, signer); });
+  return !partial.empty() && !only_recorded;
+}
+
+// Without a policy nothing aligns; the author's own domain, or one above it, still speaks for it.
+bool speaks_for(const std::string& domain, const std::string& author) {
+  return domain == author || (!domain.empty() && author.ends_with("." + domain));
 }
 
 std::string policy_words(const DmarcVerdict& dmarc) {
@@ -114,10 +118,10 @@ class Conclusion {
     if (author().empty()) return fail("The author cannot be checked: " + dmarc_reason());
     const bool signed_by_author =
         std::any_of(judgement_.dkim.begin(), judgement_.dkim.end(), [&](const auto& one) {
-          return one.result == dkim::Result::kPass && is_of_author(one.domain, judgement_.dmarc);
+          return one.result == dkim::Result::kPass && speaks_for(one.domain, author());
         });
     const bool sent_by_author = judgement_.spf && judgement_.spf->result == spf::Result::kPass &&
-                                is_of_author(judgement_.spf->domain, judgement_.dmarc);
+                                speaks_for(judgement_.spf->domain, author());
     if (signed_by_author || sent_by_author) return;
     if (judgement_.spf && judgement_.spf->result == spf::Result::kFail) {
       std::string reason =

@@ -219,10 +219,14 @@ class Evaluation {
     std::stable_partition(passed.begin(), passed.end(),
                           [&](const Identifier& one) { return one.domain == author_; });
     for (const Identifier& identifier : passed) {
-      bool& aligned = identifier.method == "SPF" ? verdict_.spf_aligned : verdict_.dkim_aligned;
-      if (aligned) continue;
+      const bool is_spf = identifier.method == "SPF";
       const Alignment alignment = align(identifier, "pass");
-      aligned = alignment == Alignment::kYes;
+      const bool aligned = alignment == Alignment::kYes;
+      if (aligned && is_spf) verdict_.spf_aligned = true;
+      if (aligned && !is_spf) {
+        verdict_.dkim_aligned = true;
+        verdict_.aligned_signers.push_back(identifier.domain);
+      }
       if (aligned && proof_.empty()) proof_ = identifier.method + " for " + identifier.domain;
       if (alignment == Alignment::kTemporary) {
         undecided_ = "DNS did not answer whether " + identifier.domain + " aligns";

@@ -28,11 +28,12 @@ struct DmarcVerdict {
   std::string from_domain;
   // "none", "quarantine", "reject": what applies to this mail, sp, np, t and pct considered.
   std::string policy;
-  std::string policy_domain;          // where the record stands; "" where none applies
-  std::string organizational_domain;  // of the From domain; "" while it is not known
-  bool spf_aligned = false;           // an SPF pass whose domain aligns
-  bool dkim_aligned = false;          // a passing signature whose domain aligns
-  std::string reason;                 // a few words for people, never empty
+  std::string policy_domain;                 // where the record stands; "" where none applies
+  std::string organizational_domain;         // of the From domain; "" while it is not known
+  std::vector<std::string> aligned_signers;  // domains of passing signatures that align
+  bool spf_aligned = false;                  // an SPF pass whose domain aligns
+  bool dkim_aligned = false;                 // a passing signature whose domain aligns
+  std::string reason;                        // a few words for people, never empty
 };
 
 struct DmarcOutcome {

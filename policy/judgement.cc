@@ -48,10 +48,13 @@ std::string spf_json(const Judgement& judgement) {
 
 std::string arc_json(const dkim::ArcVerdict& verdict) {
   std::vector<std::string> sealers;
-  for (const dkim::ArcSet& set : verdict.sets) sealers.push_back(set.sealer);
+  for (const dkim::ArcSet& set : verdict.sets) {
+    const bool is_there = !set.sealer.empty() || !set.signer.empty() || !set.results.empty();
+    if (is_there) sealers.push_back(set.sealer);
+  }
   Object object;
   object.text("result", dkim::name(verdict.result))
-      .raw("instances", std::to_string(verdict.sets.size()))
+      .raw("instances", std::to_string(sealers.size()))
       .raw("sealers", texts(sealers));
   if (!verdict.reason.empty()) object.text("reason", verdict.reason);
   return object.str();
@@ -106,6 +109,9 @@ std::string authentication_json(const Judgement& judgement) {
       .raw("dkim", "[" + signatures + "]")
       .raw("dmarc", dmarc_json(judgement.dmarc))
       .raw("arc", arc_json(judgement.arc));
+  if (judgement.signatures_not_examined > 0) {
+    object.raw("dkim_not_examined", std::to_string(judgement.signatures_not_examined));
+  }
   if (judgement.recorded) object.raw("recorded", recorded_json(*judgement.recorded));
   if (judgement.arc_record) object.raw("arc_recorded", recorded_json(*judgement.arc_record));
   return object.text("disposition", name(judgement.disposition))

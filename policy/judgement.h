@@ -44,6 +44,7 @@ struct Judgement {
   std::string mail_from;             // for smtp.mailfrom
   std::string helo_name;
   std::vector<dkim::SignatureVerdict> dkim;
+  std::size_t signatures_not_examined = 0;  // past limits.dkim_signatures
   DmarcVerdict dmarc;
   dkim::ArcVerdict arc;
   std::string authenticated_user;      // "" where nobody logged in

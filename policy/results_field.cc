@@ -15,6 +15,7 @@ struct Token {
   enum class Kind { kWord, kQuoted, kEquals, kSemicolon, kEnd, kBad };
   Kind kind = Kind::kEnd;
   std::string text;
+  bool glued = false;  // nothing stands between it and the token before
 };
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
@@ -30,7 +31,16 @@ class Lexer {
   explicit Lexer(std::string_view text) : text_(text) {}
 
   Token next() {
+    const std::size_t before = at_;
     if (!skip_blanks_and_comments()) return {Token::Kind::kBad, {}};
+    Token token = read();
+    token.glued = before > 0 && before == started_;
+    return token;
+  }
+
+ private:
+  Token read() {
+    started_ = at_;
     if (at_ >= text_.size()) return {};
     const char c = text_[at_];
     if (c == '=') return ++at_, Token{Token::Kind::kEquals, "="};
@@ -42,7 +52,6 @@ class Lexer {
     return {Token::Kind::kWord, std::string(text_.substr(begin, at_ - begin))};
   }
 
- private:
   bool skip_blanks_and_comments() {
     int depth = 0;
     for (; at_ < text_.size(); ++at_) {
@@ -74,6 +83,7 @@ class Lexer {
 
   std::string_view text_;
   std::size_t at_ = 0;
+  std::size_t started_ = 0;  // where the last token did
 };
 
 bool is_text(const Token& token) {
@@ -98,6 +108,14 @@ std::optional<std::string> method_name(std::string_view text) {
 // What stands between two semicolons, as tokens.
 using Part = std::vector<Token>;
 
+// Method, ptype and property are keywords (RFC 8601 2.2).
+bool is_name(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.' || c == '/';
+  });
+}
+
 // name = value, at `at`; a name may be in pieces, as in `header . d`.
 struct Pair {
   std::string name, value;
@@ -112,16 +130,19 @@ std::optional<Pair> read_pair(const Part& part, std::size_t& at) {
     pair.name += piece;
     ++at;
   }
-  if (pair.name.empty() || at + 1 >= part.size() || part[at].kind != Token::Kind::kEquals ||
+  if (!is_name(pair.name) || at + 1 >= part.size() || part[at].kind != Token::Kind::kEquals ||
       !is_text(part[at + 1])) {
     return std::nullopt;
   }
   pair.value = part[at + 1].text;
   at += 2;
-  // A quoted local part, or base64 that nobody quoted, goes on without a blank in practice.
-  while (at < part.size() && part[at].kind == Token::Kind::kEquals) {
-    pair.value += '=';
-    ++at;
+  // What follows without a blank belongs to it: the domain of a quoted local part, or the padding
+  // of base64 that nobody quoted. Anything else would be read differently by different readers.
+  for (; at < part.size() && part[at].glued; ++at) {
+    const bool is_domain = part[at].kind == Token::Kind::kWord && part[at].text.starts_with('@') &&
+                           part[at - 1].kind == Token::Kind::kQuoted;
+    if (!is_domain && part[at].kind != Token::Kind::kEquals) return std::nullopt;
+    pair.value += part[at].text;
   }
   return pair;
 }
@@ -136,7 +157,12 @@ std::optional<MethodResult> read_method(const Part& part) {
   while (at < part.size()) {
     auto pair = read_pair(part, at);
     if (!pair || method.properties.size() >= kPropertiesMax) return std::nullopt;
-    method.properties.emplace_back(base::ascii_lower(pair->name), std::move(pair->value));
+    std::string property = base::ascii_lower(pair->name);
+    // Which of two would count depends on the reader.
+    const bool known = std::any_of(method.properties.begin(), method.properties.end(),
+                                   [&](const auto& one) { return one.first == property; });
+    if (known) return std::nullopt;
+    method.properties.emplace_back(std::move(property), std::move(pair->value));
   }
   return method;
 }
@@ -155,7 +181,7 @@ std::optional<std::string> authserv_id_of(std::string_view body) {
   if (id.kind == Token::Kind::kQuoted) return as_id(id.text);
   // A name ends where a token of RFC 2045 5.1 ends, so that "relay.example.net/1" is one of ours.
   const std::string name = id.text.substr(0, id.text.find_first_of("<>@,:\\/[]?"));
-  if (id.kind != Token::Kind::kWord || name.empty()) return std::nullopt;
+  if (id.kind != Token::Kind::kWord || name.empty() || !base::is_ascii(name)) return std::nullopt;
   return as_id(name);
 }
 

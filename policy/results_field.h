@@ -18,7 +18,7 @@ struct MethodResult {
   // among them.
   std::vector<std::pair<std::string, std::string>> properties;
 
-  // "" where it is not there; the first one where it stands several times.
+  // "" where it is not there.
   [[nodiscard]] std::string_view property(std::string_view name) const;
 };
 

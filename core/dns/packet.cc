@@ -15,6 +15,10 @@ constexpr std::size_t kHeaderOctets = 12;
 constexpr std::size_t kNameOctetsMax = 255;
 constexpr std::size_t kLabelOctetsMax = 63;
 constexpr std::size_t kChainMax = 16;
+// More records of one name are not kept: no check looks at them, and they would be held for as long
+// as the slowest question of a message takes.
+constexpr std::size_t kRecordsMax = 100;
+constexpr std::size_t kOctetsMax = 32 * 1024;  // of all records; past it the answer is unreadable
 constexpr unsigned kClassIn = 1;
 constexpr unsigned kNoError = 0;
 constexpr unsigned kNameError = 3;
@@ -155,6 +159,7 @@ struct Section {
 
 std::optional<Section> read_records(Reader& reader, unsigned count, Type wanted) {
   Section section;
+  std::size_t octets_kept = 0;
   for (unsigned i = 0; i < count; ++i) {
     auto owner = reader.name();
     const auto type = reader.u16();
@@ -169,8 +174,11 @@ std::optional<Section> read_records(Reader& reader, unsigned count, Type wanted)
     const bool is_wanted = *type == static_cast<unsigned>(wanted);
     const bool is_alias = *type == static_cast<unsigned>(Type::kCname);
     if (!is_wanted && !is_alias) continue;
+    if (is_wanted && section.of_the_type.size() >= kRecordsMax) continue;
     auto text = read_data(is_wanted ? wanted : Type::kCname, at_data, *data);
     if (!text) return std::nullopt;
+    octets_kept += text->size();
+    if (octets_kept > kOctetsMax) return std::nullopt;
     if (is_wanted) {
       section.of_the_type.emplace_back(std::move(*owner), std::move(*text));
     } else {

@@ -22,6 +22,8 @@ class Resolver {
   // destroyed forgets what was asked. A name that DNS cannot hold (empty label, label over 63
   // octets, over 253 in all) does not exist: kNxDomain.
   virtual void query(const Question& question, OnAnswer on_answer) = 0;
+  // Questions that have no answer yet: how crowded it is.
+  [[nodiscard]] virtual std::size_t open_questions() const { return 0; }
 };
 
 struct ResolverOptions {

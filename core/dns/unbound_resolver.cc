@@ -29,8 +29,10 @@ constexpr std::pair<const char*, const char*> kSettings[] = {
     {"local-zone:", "home.arpa. transparent"},
     {"serve-expired:", "no"},
     // A library's defaults are for one question at a time.
-    {"outgoing-range:", "256"},
-    {"num-queries-per-thread:", "4096"},
+    // Each question that is out holds one of these; a few messages with names of silent servers
+    // must not leave none for the others.
+    {"outgoing-range:", "8192"},
+    {"num-queries-per-thread:", "8192"},
     {"msg-cache-size:", "16m"},
     {"rrset-cache-size:", "32m"},
     // A server that was away is tried again soon, not after a quarter of an hour.
@@ -57,6 +59,7 @@ class UnboundResolver final : public Resolver {
       : loop_(loop), timeout_ms_(timeout_ms), context_(std::move(context)) {}
 
   void query(const Question& question, OnAnswer on_answer) override;
+  [[nodiscard]] std::size_t open_questions() const override { return pending_.size(); }
 
  private:
   // Lives until libunbound has called back, also when its asker has long been told kTimeout:

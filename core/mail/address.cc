@@ -350,6 +350,7 @@ base::Result<std::vector<Address>> parse_address_list(std::string_view field_bod
 }
 
 base::Result<std::string> normalize_domain(std::string_view domain) {
+  if (domain.find('\0') != std::string_view::npos) return base::error("a NUL in a domain name");
   if (domain.starts_with('[')) return base::ascii_lower(domain);
   if (domain.ends_with('.')) domain.remove_suffix(1);
   std::string name = base::ascii_lower(domain);

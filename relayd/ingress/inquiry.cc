@@ -17,6 +17,10 @@ constexpr std::int64_t kFailedCost = 5;
 // author need is kept for them.
 constexpr std::int64_t kKeysShare = 3;  // this part of limits.dns_queries is not for keys
 
+// With so many questions of a loop unanswered somebody sends names of silent servers: keys, of
+// which a message may name dozens, are not asked for then (temperror of that message alone).
+constexpr std::size_t kCrowded = 2000;
+
 // What an identity of SPF may cost, in eighths of limits.dns_queries. Past it the record is to
 // blame (permerror), so that the answer does not depend on what else the message made us ask. The
 // HELO name is a second identity of the same sender.
@@ -53,8 +57,10 @@ void Inquiry::start() {
   for (dns::Question& question : arc_.headers(headers_)) {
     key_questions_.push_back(std::move(question));
   }
+  const bool crowded = tools_.resolver->open_questions() > kCrowded;
   const auto keys_max = static_cast<std::size_t>(
-      std::max<std::int64_t>(1, limits_.dns_queries - limits_.dns_queries / kKeysShare));
+      crowded ? 0
+              : std::max<std::int64_t>(1, limits_.dns_queries - limits_.dns_queries / kKeysShare));
   // The policy first, so that nothing a sender adds can leave no question for it: where it may
   // stand is known from the From field alone.
   ask(policy::evaluate_dmarc(headers_, {}, {}, answers_, rules_.dmarc_profile).missing);
@@ -166,10 +172,18 @@ void Inquiry::check_signatures() {
     }
   }
   judgement_.dkim = verifier_.finish(answers_);
+  // What was not examined is counted, not named: a header full of them must not become ours.
+  const auto examined_max = static_cast<std::size_t>(limits_.dkim_signatures);
+  if (judgement_.dkim.size() > examined_max) {
+    judgement_.signatures_not_examined = judgement_.dkim.size() - examined_max;
+    judgement_.dkim.resize(examined_max);
+  }
   judgement_.arc = arc_.finish(answers_);
-  judgement_.arc_record = policy::recorded_by_sealers(judgement_.arc, rules_.trusted_sealers);
+  judgement_.arc_record =
+      policy::recorded_by_sealers(judgement_.arc, rules_.trusted_sealers, facts_.mail_from.empty());
   if (!facts_.authenticated_user.empty()) {
-    judgement_.recorded = policy::recorded_by_organisation(headers_, facts_.trusted_authserv_ids);
+    judgement_.recorded = policy::recorded_by_organisation(headers_, facts_.trusted_authserv_ids,
+                                                           facts_.mail_from.empty());
   }
 }
 

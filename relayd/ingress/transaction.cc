@@ -1,5 +1,6 @@
 #include "relayd/ingress/transaction.h"
 
+#include <algorithm>
 #include <set>
 
 #include "core/base/log.h"
@@ -161,6 +162,10 @@ void Transaction::begin_inbound() {
   if (const policy::Domain* domain = accounts_->domain(domain_)) {
     facts.trusted_authserv_ids = domain->trusted_authserv_ids;
     facts.mode = domain->inbound;
+  }
+  // Of the domain that was written to and the one whose ticket it becomes, the stricter one counts.
+  if (const policy::Domain* domain = accounts_->domain(message.domain)) {
+    facts.mode = std::max(facts.mode, domain->inbound);
   }
   inquiry_ = std::make_shared<Inquiry>(
       InquiryTools{workplace_.loop, workplace_.resolver, workplace_.dkim}, settings_->limits,

@@ -21,6 +21,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr std::size_t kPieceOctets = 64 * 1024;
 constexpr std::size_t kShownOctets = 300;  // of one DNS record or reason
 
 struct CheckValues {
@@ -84,7 +85,11 @@ std::string read_message(const std::string& path, const base::Limits& limits) {
   if (std::cmp_greater(text.size(), limits.message_size)) {
     throw Failure(path + ": larger than limits.message_size");
   }
-  if (text.starts_with("From ")) text.erase(0, std::min(text.find('\n'), text.size() - 1) + 1);
+  // Not "From : somebody", which is a field with a blank before its colon (RFC 5322 4.5).
+  const auto behind = text.find_first_not_of(' ', 5);
+  if (text.starts_with("From ") && behind != std::string::npos && text[behind] != ':') {
+    text.erase(0, std::min(text.find('\n'), text.size() - 1) + 1);
+  }
   std::string message;
   message.reserve(text.size() + text.size() / 32);
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -144,15 +149,22 @@ Judged judge(const CheckValues& values, const std::string& message) {
   const auto inquiry = std::make_shared<ingress::Inquiry>(
       ingress::InquiryTools{&loop, resolver->get(), *library}, limits, rules_of(values),
       std::move(facts), *headers, &judged.steps);
-  loop.post([&] {
-    inquiry->start();
-    std::string_view body = std::string_view(message).substr(section);
-    if (body.starts_with("\r\n")) body.remove_prefix(2);
-    inquiry->body(body);
+  std::string_view body = std::string_view(message).substr(section);
+  if (body.starts_with("\r\n")) body.remove_prefix(2);
+  // In pieces, as from a connection: answers come in between.
+  std::function<void()> next = [&] {
+    const std::string_view piece = body.substr(0, kPieceOctets);
+    body.remove_prefix(piece.size());
+    inquiry->body(piece);
+    if (!body.empty()) return loop.post(next);
     inquiry->finish([&](policy::Judgement judgement) {
       judged.judgement = std::move(judgement);
       loop.stop();
     });
+  };
+  loop.post([&] {
+    inquiry->start();
+    next();
   });
   loop.run();
   return judged;

@@ -271,7 +271,8 @@ Ticket render_mailgun(const queue::Message& message, const MimeParts& parts,
   const Json title = subject(parts);
   add("recipient", clean(message.support_address));
   add("sender", clean(message.envelope.mail_from));
-  add("from", from == nullptr ? "" : decode_unstructured(*from));
+  // As it was written: a decoded display name could read as another address.
+  add("from", from == nullptr ? "" : clean(*from));
   add("subject", title.is_string() ? title.get<std::string>() : "");
   add("timestamp", timestamp);
   add("token", token);

@@ -363,3 +363,40 @@ def test_the_envelope_comes_before_the_header(scene):
     content = _plain(scene, marker, forwarded, extra=[f"Delivered-To: {forwarded}"])
     scene.send(content, CUSTOMER, f"support@{ENHANCED}")
     assert _ticket(scene, marker)["recipient"] == f"support@{ENHANCED}"
+
+
+@pytest.mark.parametrize("domain", [ENHANCED, STRICT])
+def test_a_forged_author_is_suspended_whatever_domain_it_was_forwarded_by(scene, domain):
+    """The native domain is in standard mode; the ticket is of one that is not."""
+    marker = messages.new_marker()
+    scene.send(_plain(scene, marker, f"support@{domain}"), CUSTOMER, f"support@{NATIVE}",
+               source=ELSEWHERE)
+    data = _ticket(scene, marker)
+    assert data["recipient"] == f"support@{domain}"
+    assert data["authentication"]["dmarc"]["result"] == "fail"
+    assert data["disposition"] == "suspended"
+
+
+def test_of_the_organisations_results_the_topmost_count(scene):
+    """A server that does not remove what strangers wrote in its name writes its own on top."""
+    marker = messages.new_marker()
+    author = f"header.from={CUSTOMER.partition('@')[2]}"
+    extra = [f"Authentication-Results: {ORGANISATION}; dmarc=fail {author}",
+             f"Authentication-Results: {ORGANISATION}; dmarc=pass {author}"]
+    scene.send(_plain(scene, marker, f"support@{ENHANCED}", extra=extra), CUSTOMER,
+               f"support@{ENHANCED}", source=ELSEWHERE, credential=scene.credentials[ENHANCED])
+    data = _ticket(scene, marker)
+    assert data["authentication"]["dmarc"]["result"] == "fail"
+    assert data["disposition"] == "suspended"
+
+
+def test_signatures_past_the_limit_are_counted_not_named(scene):
+    marker = messages.new_marker()
+    signature = "DKIM-Signature: v=1; a=rsa-sha256; d=%s.example; s=%s; h=from; bh=AAAA; b=AAAA"
+    extra = [signature % ("d" * 50, "s" * 60) for _ in range(240)] + ["Auto-Submitted: auto-replied"]
+    scene.send(_plain(scene, marker, f"support@{STANDARD}", extra=extra), CUSTOMER,
+               f"support@{STANDARD}")
+    data = _ticket(scene, marker)
+    assert len(data["authentication"]["dkim"]) == 10
+    assert data["authentication"]["dkim_not_examined"] == 230
+    assert data["automated"]["is"] and data["subject"]

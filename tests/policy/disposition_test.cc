@@ -30,6 +30,7 @@ Judgement judged(DmarcResult result, const std::string& policy_word = "reject") 
   judgement.dmarc.reason = "why";
   if (result == DmarcResult::kPass || result == DmarcResult::kFail) {
     judgement.dmarc.policy_domain = "bank.example";
+    judgement.dmarc.aligned_signers = {"bank.example"};
   }
   return judgement;
 }
@@ -84,10 +85,19 @@ std::vector<Row> rows() {
   rows.push_back({"only l= of the author", partial, true, "only the beginning"});
   Judgement two = partial;
   two.dkim.push_back(signature("mail.bank.example", dkim::Result::kPass));
+  two.dmarc.aligned_signers.emplace_back("mail.bank.example");
   rows.push_back({"l=, and a whole one", two, false, ""});
   Judgement other_whole = partial;
   other_whole.dkim.push_back(signature("list.example", dkim::Result::kPass));
   rows.push_back({"l=, and a whole one of another", other_whole, true, "only the beginning"});
+  Judgement below = two;  // psd=n makes a name below the author another organisation
+  below.dmarc.aligned_signers = {"bank.example"};
+  rows.push_back({"l=, and a whole one that does not align", below, true, "only the beginning"});
+  Judgement relayed_partial = partial;
+  relayed_partial.authenticated_user = "u";
+  relayed_partial.recorded = policy::Recorded{{"mx.acme.example"}, {}, {}, "pass", "bank.example"};
+  relayed_partial.recorded->dkim = {signature("bank.example", dkim::Result::kPass)};
+  rows.push_back({"l=, and the same recorded", relayed_partial, true, "only the beginning"});
   Judgement with_spf = partial;
   with_spf.dmarc.spf_aligned = true;
   rows.push_back({"l=, and SPF", with_spf, false, ""});
@@ -123,26 +133,84 @@ TEST(Disposition, OfEveryJudgementInEveryMode) {
   }
 }
 
-TEST(Recorded, OnlyTrustedServersOfTheOrganisation) {
-  const std::string block =
-      "Authentication-Results: mx.acme.example; spf=pass smtp.mailfrom=u@Bank.example;\r\n"
-      " dkim=fail header.d=x.test; dkim=pass header.i=@mail.bank.example\r\n"
-      "Authentication-Results: other.example; dmarc=pass header.from=bank.example\r\n"
-      "Authentication-Results: MX.acme.example.; dmarc=pass header.from=BANK.example\r\n"
-      "Authentication-Results: mx.acme.example; (broken\r\n";
+std::string recorded(const std::string& block, bool null_sender = false) {
   const auto headers = mail::Headers::scan(block, 100);
-  ASSERT_TRUE(headers.ok());
-  EXPECT_FALSE(policy::recorded_by_organisation(*headers, {}));
-  EXPECT_FALSE(policy::recorded_by_organisation(*headers, {"acme.example"}));
-  const auto recorded = policy::recorded_by_organisation(*headers, {"mx.acme.example"});
-  ASSERT_TRUE(recorded);
-  EXPECT_EQ(recorded->by, std::vector<std::string>{"mx.acme.example"});
-  EXPECT_EQ(recorded->spf->domain, "bank.example");
-  ASSERT_EQ(recorded->dkim.size(), 1U);
-  EXPECT_EQ(recorded->dkim[0].domain, "mail.bank.example");
-  EXPECT_TRUE(policy::says_dmarc_pass(*recorded, "bank.example"));
-  EXPECT_FALSE(policy::says_dmarc_pass(*recorded, "evil.example"));
-  EXPECT_FALSE(policy::says_dmarc_pass(*recorded, ""));
+  EXPECT_TRUE(headers.ok());
+  const auto found = policy::recorded_by_organisation(
+      *headers, {"mx.acme.example", "in.acme.example"}, null_sender);
+  if (!found) return "nothing";
+  std::string text = found->spf ? "spf " + found->spf->domain : "";
+  for (const auto& one : found->dkim) text += " dkim " + one.domain;
+  if (!found->dmarc.empty()) text += " dmarc " + found->dmarc + " " + found->dmarc_from;
+  return text;
+}
+
+struct RecordedRow {
+  const char* what;
+  const char* block;
+  const char* expected;
+  bool null_sender = false;
+};
+
+TEST(Recorded, WhatCountsOfTheOrganisationsServers) {
+  const RecordedRow rows[] = {
+      {"nothing there", "Subject: x\r\n", "nothing"},
+      {"of another server", "Authentication-Results: acme.example; spf=pass smtp.helo=a.test\r\n",
+       "nothing"},
+      {"malformed", "Authentication-Results: mx.acme.example; (spf=pass\r\n", "nothing"},
+      {"case, dots, folding",
+       "Authentication-Results: MX.acme.example.; spf=pass smtp.mailfrom=u@Bank.example;\r\n"
+       " dkim=fail header.d=x.test; dkim=pass header.i=@mail.bank.example\r\n",
+       "spf bank.example dkim mail.bank.example"},
+      {"one field a method",
+       "Authentication-Results: mx.acme.example; dmarc=pass header.from=BANK.example\r\n"
+       "Authentication-Results: mx.acme.example; dkim=pass header.d=bank.example\r\n",
+       " dkim bank.example dmarc pass bank.example"},
+      {"the topmost of a method counts",
+       "Authentication-Results: mx.acme.example; dmarc=fail header.from=bank.example\r\n"
+       "Authentication-Results: mx.acme.example; dmarc=pass header.from=bank.example\r\n",
+       " dmarc fail bank.example"},
+      {"so a stranger's below adds nothing",
+       "Authentication-Results: mx.acme.example; spf=fail smtp.mailfrom=bank.example\r\n"
+       "Authentication-Results: mx.acme.example; spf=pass smtp.mailfrom=bank.example\r\n",
+       ""},
+      {"two servers",
+       "Authentication-Results: in.acme.example; dmarc=fail header.from=a.test\r\n"
+       "Authentication-Results: mx.acme.example; dmarc=pass header.from=a.test\r\n",
+       " dmarc pass a.test"},
+      {"where DMARC failed, its parts prove nothing",
+       "Authentication-Results: mx.acme.example; dmarc=fail header.from=bank.example;\r\n"
+       " spf=pass smtp.mailfrom=bank.example; dkim=pass header.d=bank.example\r\n",
+       " dmarc fail bank.example"},
+      {"two DMARC results of one server",
+       "Authentication-Results: mx.acme.example; dmarc=pass header.from=a.test;\r\n"
+       " dmarc=fail header.from=bank.example; dkim=pass header.d=bank.example\r\n",
+       ""},
+      {"HELO beside a sender",
+       "Authentication-Results: mx.acme.example; spf=pass smtp.helo=bank.example;\r\n"
+       " spf=fail smtp.mailfrom=x@evil.test\r\n",
+       "", true},
+      {"HELO with a sender in our envelope",
+       "Authentication-Results: mx.acme.example; spf=pass smtp.helo=bank.example\r\n", ""},
+      {"HELO of the null sender",
+       "Authentication-Results: mx.acme.example; spf=pass smtp.helo=bank.example\r\n",
+       "spf bank.example", true},
+      {"two addresses in one value",
+       "Authentication-Results: mx.acme.example; spf=pass "
+       "smtp.mailfrom=\"a@evil.test,b@c.test\"\r\n",
+       ""},
+      {"an address behind an address",
+       "Authentication-Results: mx.acme.example; spf=pass smtp.mailfrom=a@b.test@c.test\r\n", ""},
+  };
+  for (const RecordedRow& row : rows) {
+    EXPECT_EQ(recorded(row.block, row.null_sender), row.expected) << row.what;
+  }
+  policy::Recorded pass;
+  pass.dmarc = "pass";
+  pass.dmarc_from = "bank.example";
+  EXPECT_TRUE(policy::says_dmarc_pass(pass, "bank.example"));
+  EXPECT_FALSE(policy::says_dmarc_pass(pass, "evil.example"));
+  EXPECT_FALSE(policy::says_dmarc_pass(pass, ""));
 }
 
 TEST(Recorded, SealersFromTheNewestBackToTheFirstStranger) {
@@ -153,7 +221,7 @@ TEST(Recorded, SealersFromTheNewestBackToTheFirstStranger) {
               {2, "second.example", "s", "pass", "second.example", "second.example; spf=none"},
               {3, "third.example", "s", "pass", "third.example", "third.example; dmarc=fail"}};
   const auto by = [&](const std::vector<std::string>& trusted) {
-    const auto recorded = policy::recorded_by_sealers(arc, trusted);
+    const auto recorded = policy::recorded_by_sealers(arc, trusted, false);
     return recorded ? std::optional(recorded->dmarc + " " + std::to_string(recorded->by.size()))
                     : std::nullopt;
   };

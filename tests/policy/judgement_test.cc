@@ -190,6 +190,8 @@ TEST(AuthenticationResults, Forged) {
   EXPECT_TRUE(forged(" (open relay.example.net; spf=pass"));
   EXPECT_TRUE(forged(" \"relay.example.net; spf=pass"));
   EXPECT_TRUE(forged(" ; relay.example.net; spf=pass"));
+  EXPECT_TRUE(forged(" relay.example.net\xc2\xa0; spf=pass"));
+  EXPECT_TRUE(forged(" \xef\xbb\xbfrelay.example.net; spf=pass"));
 }
 
 TEST(AuthenticationResults, NotForged) {

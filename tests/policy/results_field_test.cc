@@ -80,9 +80,27 @@ INSTANTIATE_TEST_SUITE_P(
         {"a stray parenthesis", "a.test; spf=pass )", ""},
         {"base64 that nobody quoted", "a.test; dkim=pass header.b=ab== header.d=x.test",
          "a.test|dkim=pass"},
+        {"a quoted local part", "a.test; spf=pass smtp.mailfrom=\"a b\"@x.test", "a.test|spf=pass"},
+        {"a quoted value goes on as another name",
+         "a.test; spf=pass smtp.mailfrom=\"u@bank.test\"@evil.test. smtp.helo=x",
+         "a.test|spf=pass"},
+        {"and with a comment between",
+         "a.test; spf=pass smtp.mailfrom=\"u@bank.test\"(c)@evil.test. smtp.helo=x", ""},
+        {"a word behind a quote", "a.test; spf=pass smtp.mailfrom=\"u\"x", ""},
+        {"a quote behind a word", "a.test; spf=pass smtp.mailfrom=u\"x\"", ""},
+        {"a property twice", "a.test; spf=pass smtp.mailfrom=a.test smtp.mailfrom=b.test", ""},
+        {"a reason twice", "a.test; spf=pass reason=a reason=b", ""},
+        {"an address as a name", "a.test; spf=pass x@y.test=z", ""},
         {"an address in angle brackets", "a.test; spf=pass smtp.mailfrom=<u@x.test>",
          "a.test|spf=pass"},
     }));
+
+TEST(ResultsField, AQuotedLocalPartKeepsItsDomain) {
+  const auto field =
+      parse_results_field("a.test; spf=pass smtp.mailfrom=\"u@bank.test\"@evil.test");
+  ASSERT_TRUE(field);
+  EXPECT_EQ(field->methods.at(0).property("smtp.mailfrom"), "u@bank.test@evil.test");
+}
 
 TEST(ResultsField, IsBounded) {
   std::string many = "a.test";

@@ -35,9 +35,11 @@ bool rests_on_partial_signature(const Judgement& judgement) {
   return !partial.empty() && !only_recorded;
 }
 
-// Without a policy nothing aligns; the author's own domain, or one above it, still speaks for it.
+// Without a policy nothing aligns; the author's own domain, or one above or below it, still speaks
+// for it.
 bool speaks_for(const std::string& domain, const std::string& author) {
-  return domain == author || (!domain.empty() && author.ends_with("." + domain));
+  return !domain.empty() &&
+         (domain == author || author.ends_with("." + domain) || domain.ends_with("." + author));
 }
 
 std::string policy_words(const DmarcVerdict& dmarc) {

@@ -15,10 +15,10 @@ constexpr std::size_t kHeaderOctets = 12;
 constexpr std::size_t kNameOctetsMax = 255;
 constexpr std::size_t kLabelOctetsMax = 63;
 constexpr std::size_t kChainMax = 16;
-// More records of one name are not kept: no check looks at them, and they would be held for as long
-// as the slowest question of a message takes.
+// More of one name is not kept: no check looks at it, and it would be held for as long as the
+// slowest question of a message takes.
 constexpr std::size_t kRecordsMax = 100;
-constexpr std::size_t kOctetsMax = 32 * 1024;  // of all records; past it the answer is unreadable
+constexpr std::size_t kOctetsMax = 16 * 1024;
 constexpr unsigned kClassIn = 1;
 constexpr unsigned kNoError = 0;
 constexpr unsigned kNameError = 3;
@@ -174,12 +174,16 @@ std::optional<Section> read_records(Reader& reader, unsigned count, Type wanted)
     const bool is_wanted = *type == static_cast<unsigned>(wanted);
     const bool is_alias = *type == static_cast<unsigned>(Type::kCname);
     if (!is_wanted && !is_alias) continue;
-    if (is_wanted && section.of_the_type.size() >= kRecordsMax) continue;
     auto text = read_data(is_wanted ? wanted : Type::kCname, at_data, *data);
     if (!text) return std::nullopt;
-    octets_kept += text->size();
-    if (octets_kept > kOctetsMax) return std::nullopt;
     if (is_wanted) {
+      // Past the bounds only what says that it is a policy or a key.
+      const bool is_much =
+          section.of_the_type.size() >= kRecordsMax || octets_kept + text->size() > kOctetsMax;
+      const bool is_worth = wanted == Type::kTxt && base::istarts_with(*text, "v=") &&
+                            octets_kept + text->size() <= 2 * kOctetsMax;
+      if (is_much && !is_worth) continue;
+      octets_kept += text->size();
       section.of_the_type.emplace_back(std::move(*owner), std::move(*text));
     } else {
       section.aliases.emplace(std::move(*owner), std::move(*text));

@@ -156,6 +156,36 @@ TEST(Packet, RefusesBadLengthsAndPointers) {
   EXPECT_EQ(status(Type::kPtr, long_name + '\0'), Status::kServFail) << "256 octets and more";
 }
 
+TEST(Packet, OfVeryManyRecordsThoseAreKeptThatSomebodyLooksAt) {
+  const std::string q = kPointerToQuestion;
+  const auto txt = [](const std::string& text) { return static_cast<char>(text.size()) + text; };
+  std::vector<std::string> texts;
+  for (int i = 0; i < 150; ++i) texts.push_back(record(q, 16, txt(std::string(200, 'x'))));
+  texts.push_back(record(q, 16, txt("V=spf1 -all")));
+  const Question question{"example.org", Type::kTxt};
+  const Answer answer = dns::read_answer(message(0, "example.org", 16, texts), question);
+  EXPECT_EQ(answer.status, Status::kOk);
+  EXPECT_LE(answer.records.size(), 101U);
+  ASSERT_FALSE(answer.records.empty());
+  EXPECT_EQ(answer.records.back(), "V=spf1 -all");
+
+  std::vector<std::string> addresses(500, record(q, 1, "\x7f\x01\x02\x03"));
+  EXPECT_EQ(dns::read_answer(message(0, "example.org", 1, addresses), {"example.org", Type::kA})
+                .records.size(),
+            100U);
+}
+
+TEST(Packet, AliasesAreCounted) {
+  const std::vector<std::string> chain = {record(kPointerToQuestion, 5, wire("a.example.org")),
+                                          record(wire("a.example.org"), 5, wire("b.example.org"))};
+  const Question question{"example.org", Type::kA};
+  EXPECT_EQ(dns::read_answer(message(0, "example.org", 1, chain), question).aliases, 2U);
+  const Answer nothing = dns::read_answer(message(3, "example.org", 1, chain), question);
+  EXPECT_EQ(nothing.status, Status::kNxDomain);
+  EXPECT_EQ(nothing.aliases, 2U);
+  EXPECT_EQ(dns::read_answer(message(0, "example.org", 1, {}), question).aliases, 0U);
+}
+
 TEST(Packet, EveryCutAndManyChangesAreSurvived) {
   const std::string good =
       message(0, "example.org", 15,

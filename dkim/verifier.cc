@@ -14,8 +14,9 @@ namespace dkim {
 namespace {
 
 constexpr std::int64_t kMillisecondsPerSecond = 1000;
-// Each way to hash the body costs a pass over all of it. Two for the canonicalisations, two for l=.
-constexpr std::size_t kBodiesMax = 4;
+// Each way to hash the body costs a pass over all of it: two for whole bodies, and for l= no more
+// than these.
+constexpr std::size_t kPartialBodiesMax = 4;
 
 void decide(SignatureVerdict& verdict, Result result, std::string reason) {
   verdict.result = result;
@@ -82,13 +83,14 @@ void Verifier::State::read(const mail::Headers& headers, std::int64_t now_s) {
 void Verifier::State::prepare(const mail::Headers& headers) {
   const FieldIndex index(headers);
   std::vector<const mail::HeaderField*> for_library;
+  std::size_t partial_bodies = 0;
   auto candidate = candidates.begin();
   for (const mail::HeaderField& field : headers.fields()) {
     if (!field.is("DKIM-Signature")) continue;
     SignatureField& signature = candidate->field;
     if (signature.verifiable) {
       const std::pair how{signature.body_method, signature.body_length.value_or(BodyHash::kWhole)};
-      if (bodies.size() >= kBodiesMax && !bodies.contains(how)) {
+      if (signature.body_length && !bodies.contains(how) && ++partial_bodies > kPartialBodiesMax) {
         signature.verifiable = false;
         decide(signature.verdict, Result::kPolicy,
                "too many signatures over parts of the body (l=); not examined");

@@ -1,5 +1,9 @@
 #include "relayd/main/relayctl_check.h"
 
+#include <netdb.h>
+
+#include <algorithm>
+#include <array>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -61,9 +65,32 @@ std::string checked_ip(const std::string& text) {
   return text;
 }
 
+// HOST:PORT with a name for HOST, such as localhost: the first address the system has for it.
+std::string server_of(const std::string& text) {
+  if (net::SocketAddress::parse(text) || net::SocketAddress::from_ip(text, 53)) return text;
+  const auto colon = std::min(text.rfind(':'), text.size());
+  const std::string host = text.substr(0, colon);
+  const std::string port = colon == text.size() ? "53" : text.substr(colon + 1);
+  for (const int family : {AF_INET, AF_INET6}) {
+    addrinfo hints{};
+    hints.ai_family = family;
+    hints.ai_socktype = SOCK_DGRAM;
+    addrinfo* found = nullptr;
+    if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) continue;
+    std::array<char, INET6_ADDRSTRLEN> ip{};
+    const bool good = getnameinfo(found->ai_addr, found->ai_addrlen, ip.data(), ip.size(), nullptr,
+                                  0, NI_NUMERICHOST) == 0;
+    freeaddrinfo(found);
+    if (!good) continue;
+    const std::string address = ip.data();
+    return (family == AF_INET6 ? "[" + address + "]" : address) + ":" + port;
+  }
+  throw Failure("--dns " + text + ": there is no such host; write HOST:PORT");
+}
+
 dns::ResolverOptions resolver_options(const CheckValues& values, const base::Limits& limits) {
   dns::ResolverOptions options;
-  if (!values.dns.empty()) options.servers = {values.dns};
+  if (!values.dns.empty()) options.servers = {server_of(values.dns)};
   options.timeout_ms = limits.dns_timeout;
   return options;
 }

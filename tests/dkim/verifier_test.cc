@@ -270,6 +270,27 @@ TEST(Verifier, SignaturesOfOneMessageAreJudgedApart) {
   EXPECT_EQ(verdicts[5].unsigned_octets, 5U);
 }
 
+// Each l= costs a pass over the body: a few are hashed, and never at the cost of whole signatures.
+TEST(Verifier, FewPartsOfABodyAreHashed) {
+  const Key key = Key::ed25519();
+  const std::string body(100, 'x');
+  std::string header;
+  for (const char* more : {"; l=1", "; l=2", "; l=3", "; l=4", "; l=5", "; l=1", ""}) {
+    header += dkim_test::sign(
+        {.key = key,
+         .tags = std::string(" v=1; a=ed25519-sha256; d=example.com; s=s1; h=From; bh=$BH; b=$B") +
+                 more},
+        kFrom, body + "\r\n");
+  }
+  const auto verdicts = verify(header + kFrom, body + "\r\n", answers_of(key));
+  ASSERT_EQ(verdicts.size(), 7U);
+  for (const std::size_t i : {0, 1, 2, 3, 5, 6}) {
+    EXPECT_EQ(dkim::name(verdicts[i].result), "pass") << i << ": " << verdicts[i].reason;
+  }
+  EXPECT_EQ(dkim::name(verdicts[4].result), "policy");
+  EXPECT_EQ(verdicts[6].unsigned_octets, 0U);
+}
+
 // Lists of names and fields as long as limits allow take linear time, however they are combined.
 TEST(Verifier, LongListsAndManyFields) {
   const Key key = Key::ed25519();

@@ -21,18 +21,6 @@ KeyRecord without_key(Result result, std::string reason) {
   return record;
 }
 
-// RFC 6376 3.6.2.2: several records are undefined; the only one that says it is a key is taken.
-const std::string* only_record(const dns::Answer& answer) {
-  if (answer.records.size() == 1) return &answer.records.front();
-  const std::string* only = nullptr;
-  for (const std::string& record : answer.records) {
-    if (!without_blanks(record.substr(0, 64)).starts_with("v=DKIM1")) continue;
-    if (only != nullptr) return nullptr;
-    only = &record;
-  }
-  return only;
-}
-
 // Is it a key that only its length makes useless (RFC 8301 3.2)?
 bool is_short(const TagList& tags) {
   const std::string* p = tags.find("p");
@@ -68,7 +56,7 @@ KeyRecord read_key_record(const dns::Answer* answer) {
   if (answer->status != dns::Status::kOk || answer->records.empty()) {
     return without_key(Result::kPermError, "there is no key in DNS");
   }
-  const std::string* text = only_record(*answer);
+  const std::string* text = only_key_record(*answer);
   if (text == nullptr) return without_key(Result::kPermError, "there are several keys in DNS");
   auto key = PublicKey::parse(*text);
   const auto tags = TagList::parse(*text);

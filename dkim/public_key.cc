@@ -185,6 +185,17 @@ std::optional<std::string> problem_of(const TagList& tags, std::string_view reco
 
 }  // namespace
 
+const std::string* only_key_record(const dns::Answer& answer) {
+  if (answer.records.size() == 1) return &answer.records.front();
+  const std::string* only = nullptr;
+  for (const std::string& record : answer.records) {
+    if (!without_blanks(record.substr(0, 64)).starts_with("v=DKIM1")) continue;
+    if (only != nullptr) return nullptr;
+    only = &record;
+  }
+  return only;
+}
+
 struct PublicKey::State {
   Key key;
   Algorithm algorithm = Algorithm::kRsaSha256;
@@ -230,14 +241,9 @@ base::Result<PublicKey> PublicKey::parse(const dns::Answer& answer) {
   if (answer.status != dns::Status::kOk || answer.records.empty()) {
     return base::error("there is no key in DNS");
   }
-  if (answer.records.size() == 1) return parse(answer.records.front());
-  const auto is_key = [](const std::string& record) {
-    return without_blanks(record.substr(0, 64)).starts_with("v=DKIM1");
-  };
-  if (std::count_if(answer.records.begin(), answer.records.end(), is_key) != 1) {
-    return base::error("there are several keys in DNS");
-  }
-  return parse(*std::find_if(answer.records.begin(), answer.records.end(), is_key));
+  const std::string* record = only_key_record(answer);
+  if (record == nullptr) return base::error("there are several keys in DNS");
+  return parse(*record);
 }
 
 Algorithm PublicKey::algorithm() const { return state_->algorithm; }

@@ -12,6 +12,10 @@
 
 namespace dkim {
 
+// The key record among the TXT records of an answer; nullptr where there is not exactly one.
+// Several are undefined (RFC 6376 3.6.2.2): the only one that says v=DKIM1 is taken.
+const std::string* only_key_record(const dns::Answer& answer);
+
 // Immutable; moves.
 class PublicKey {
  public:
@@ -21,8 +25,7 @@ class PublicKey {
   // p=), for other hashes (h=) or services (s=) only, RSA under 1024 bits (RFC 8301 3.2) or beyond
   // what is verified in bounded time (8192 bits, an exponent of 64 bits).
   static base::Result<PublicKey> parse(std::string_view record);
-  // The same from an answer that is not temporary. Several records are undefined (RFC 6376
-  // 3.6.2.2): the only one that says v=DKIM1 is taken.
+  // The same of the only key record of an answer that is not temporary.
   static base::Result<PublicKey> parse(const dns::Answer& answer);
 
   ~PublicKey();

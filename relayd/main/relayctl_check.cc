@@ -7,12 +7,12 @@
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <utility>
 
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
 #include "core/base/limits.h"
+#include "core/base/units.h"
 #include "core/mail/address.h"
 #include "core/mail/headers.h"
 #include "core/net/loop.h"
@@ -106,11 +106,16 @@ base::Limits limits_of(const CheckValues& values) {
 std::string read_message(const std::string& path, const base::Limits& limits) {
   std::ifstream file(path, std::ios::binary);
   if (!file || (file.peek(), file.bad())) throw Failure(path + ": cannot be read");
-  std::ostringstream content;
-  content << file.rdbuf();
-  std::string text = content.str();
+  // Piece by piece: what is too large may also be without an end.
+  std::string text;
+  std::string piece(kPieceOctets, '\0');
+  while (file && std::cmp_less_equal(text.size(), limits.message_size)) {
+    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    text.append(piece, 0, static_cast<std::size_t>(file.gcount()));
+  }
   if (std::cmp_greater(text.size(), limits.message_size)) {
-    throw Failure(path + ": larger than limits.message_size");
+    throw Failure(path + ": larger than limits.message_size (" +
+                  base::format_size(limits.message_size) + ")");
   }
   // Not "From : somebody", which is a field with a blank before its colon (RFC 5322 4.5).
   const auto behind = text.find_first_not_of(' ', 5);

@@ -6,10 +6,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const auto library = dkim::Library::open().take();
   const auto parts = fuzz::parts(data, size);
   const fuzz::Zone zone(parts[0]);
-  std::string block;
-  for (const std::string_view line : base::split(fuzz::part(parts, 1), '\n')) {
-    block.append(line).append("\r\n");
-  }
+  const std::string block = fuzz::header_block(fuzz::part(parts, 1));
   const auto headers = mail::Headers::scan(block, 200);
   if (!headers.ok()) return 0;
   const base::Limits limits;

@@ -27,6 +27,13 @@ inline std::string_view part(const std::vector<std::string_view>& all, std::size
   return index < all.size() ? all[index] : std::string_view();
 }
 
+// A part as a header section: its lines with CRLF.
+inline std::string header_block(std::string_view part) {
+  std::string block;
+  for (const std::string_view line : base::split(part, '\n')) block.append(line).append("\r\n");
+  return block;
+}
+
 // The world's DNS: what the zone does not name does not exist.
 class Zone {
  public:

@@ -1,10 +1,20 @@
 // The commit path: messages a second with as many in flight as sessions would have, fsync included.
+// And two long ones: a backlog (RELAYD_BENCH_BACKLOG messages, 10,000 by default) and churn
+// (RELAYD_BENCH_CHURN). `backlog` and `churn` are their filters.
 #include <benchmark/benchmark.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <deque>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <semaphore>
 #include <string>
+#include <vector>
 
 #include "queue/store.h"
 
@@ -58,5 +68,179 @@ BENCHMARK(commit)
     ->Args({256, 4096})
     ->Args({10, 65536})
     ->UseRealTime();
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_of(const std::function<void()>& what) {
+  const auto start = Clock::now();
+  what();
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double peak_rss_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+std::int64_t asked_for(const char* variable, std::int64_t otherwise) {
+  const char* text = std::getenv(variable);
+  return text == nullptr ? otherwise : std::atoll(text);
+}
+
+// A store in a directory that goes with it.
+class Scratch {
+ public:
+  Scratch() : directory_(std::filesystem::temp_directory_path() / "relayd-bench-XXXXXX") {
+    if (mkdtemp(directory_.data()) == nullptr) std::abort();
+    open();
+  }
+  ~Scratch() {
+    store.reset();
+    std::filesystem::remove_all(directory_);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  void open() {
+    store.reset();
+    queue::StoreOptions options;
+    options.directory = directory_ + "/queue";
+    options.limits = &limits;
+    options.clock = &clock;
+    options.metrics = &metrics;
+    store = queue::Store::open(std::move(options)).take();
+  }
+  queue::NewMessage message(std::int64_t number, std::size_t octets) {
+    queue::NewMessage message;
+    message.message.id = ids.next();
+    message.message.tenant = "tenant" + std::to_string(number % 100);
+    message.message.domain = "d" + std::to_string(number % 100) + ".example";
+    message.message.arrival_ms = clock.wall_ms();
+    message.message.envelope.mail_from = "support@d.example";
+    message.message.envelope.recipients.push_back(
+        {"c" + std::to_string(number) + "@customer.example", "", ""});
+    message.content = store->begin_content();
+    (void)message.content->append(std::string(octets, 'x'));
+    message.deliveries.emplace_back().destination = "smarthost:d" + std::to_string(number % 100);
+    message.deliveries.back().next_attempt_ms = number;
+    message.deliveries.back().recipients.push_back({});
+    return message;
+  }
+  [[nodiscard]] double segments_mb() const {
+    double octets = 0;
+    for (const auto& file : std::filesystem::directory_iterator(directory_ + "/queue/segments")) {
+      std::error_code gone;
+      const auto size = file.file_size(gone);
+      octets += gone ? 0 : static_cast<double>(size);
+    }
+    return octets / 1e6;
+  }
+
+ private:
+  std::string directory_;
+
+ public:
+  base::SystemClock clock;
+  base::Limits limits;
+  base::Metrics metrics;
+  base::IdGenerator ids{clock};
+  std::unique_ptr<queue::Store> store;
+};
+
+// A queue that a dead smarthost has filled: what a start and each question cost.
+void backlog(benchmark::State& state) {
+  const std::int64_t messages = asked_for("RELAYD_BENCH_BACKLOG", 10'000);
+  for (auto _ : state) {
+    Scratch scratch;
+    std::counting_semaphore<4096> room(2000);
+    for (std::int64_t i = 0; i < messages; ++i) {
+      room.acquire();
+      scratch.store->submit(scratch.message(i, 200), [&](queue::Failure) { room.release(); });
+    }
+    for (int i = 0; i < 2000; ++i) room.acquire();
+    scratch.store.reset();
+    const auto time = [&](const char* name, const std::function<void()>& what) {
+      state.counters[name] = milliseconds_of(what);
+    };
+    time("start_ms", [&] { scratch.open(); });
+    const queue::Store& store = *scratch.store;
+    time("list_ms", [&] { benchmark::DoNotOptimize(store.list({})); });
+    queue::Filter filter;
+    filter.destination = "smarthost:d7";
+    time("list_destination_ms", [&] { benchmark::DoNotOptimize(store.list(filter)); });
+    filter = {};
+    filter.tenant = "tenant7";
+    time("list_tenant_ms", [&] { benchmark::DoNotOptimize(store.list(filter)); });
+    filter = {};
+    filter.recipient = "c77@customer.example";
+    time("list_recipient_ms", [&] { benchmark::DoNotOptimize(store.list(filter)); });
+    filter.recipient.clear();
+    filter.state = queue::State::kHeld;
+    time("list_held_ms", [&] { benchmark::DoNotOptimize(store.list(filter)); });
+    time("due_ms", [&] { benchmark::DoNotOptimize(store.due(std::nullopt, 1000)); });
+    time("fsck_ms", [&] { benchmark::DoNotOptimize(store.check(nullptr)); });
+    state.counters["messages"] = static_cast<double>(messages);
+    state.counters["peak_rss_mb"] = peak_rss_mb();
+  }
+}
+BENCHMARK(backlog)->Iterations(1)->Unit(benchmark::kMillisecond);
+
+// A queue that is never empty: how much disk it takes while one message in 500 stays, and how long
+// the slowest answers take while survivors are copied forward. Argument: do any stay?
+void churn(benchmark::State& state) {
+  const std::int64_t messages = asked_for("RELAYD_BENCH_CHURN", 20'000);
+  constexpr std::size_t kOctets = 1000;
+  for (auto _ : state) {
+    Scratch scratch;
+    scratch.limits.segment_size = 8 * base::kMiB;
+    scratch.open();
+    std::deque<base::Id> window;
+    std::vector<double> waits;
+    waits.reserve(static_cast<std::size_t>(messages));
+    std::counting_semaphore<4096> room(100);
+    double most_mb = 0;
+    std::int64_t stayed = 0;
+    const auto begin = Clock::now();
+    for (std::int64_t i = 0; i < messages; ++i) {
+      queue::NewMessage message = scratch.message(i, kOctets);
+      if (state.range(0) != 0 && i % 500 == 0) {
+        ++stayed;
+      } else {
+        window.push_back(message.message.id);
+      }
+      room.acquire();
+      // Answers come one after the other, from the committer's thread.
+      scratch.store->submit(std::move(message), [&, start = Clock::now()](queue::Failure) {
+        waits.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+        room.release();
+      });
+      if (window.size() > 500) {
+        queue::DeliveryUpdate update;
+        update.id = window.front();
+        update.finished = true;
+        window.pop_front();
+        room.acquire();
+        scratch.store->update(std::move(update), [&](queue::Failure) { room.release(); });
+      }
+      if (i % 1000 == 0) most_mb = std::max(most_mb, scratch.segments_mb());
+    }
+    for (int i = 0; i < 100; ++i) room.acquire();
+    const std::chrono::duration<double> took = Clock::now() - begin;
+    std::sort(waits.begin(), waits.end());
+    const auto at = [&](double share) {
+      return waits[static_cast<std::size_t>(share * static_cast<double>(waits.size() - 1))];
+    };
+    state.counters["per_s"] = static_cast<double>(messages) / took.count();
+    state.counters["p50_ms"] = at(0.5);
+    state.counters["p99_ms"] = at(0.99);
+    state.counters["p999_ms"] = at(0.999);
+    state.counters["max_ms"] = at(1);
+    state.counters["most_mb"] = most_mb;
+    state.counters["through_mb"] = static_cast<double>(messages) * kOctets / 1e6;
+    state.counters["alive_mb"] = static_cast<double>(stayed + 500) * kOctets / 1e6;
+  }
+}
+BENCHMARK(churn)->Arg(0)->Arg(1)->Iterations(1)->Unit(benchmark::kMillisecond);
 
 }  // namespace

@@ -7,6 +7,8 @@ namespace queue {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+// Of messages: 2 has `event`, 1 has not. The older one is read and never written.
+constexpr std::uint8_t kMessageVersion = 2;
 // LMDB takes keys of 511 octets: the name, a zero, id and index.
 constexpr std::size_t kDestinationKeyMax = 400;
 
@@ -141,7 +143,7 @@ std::uint64_t big_endian(std::string_view bytes) {
 std::string encode_message(const Message& message) {
   const mail::Envelope& envelope = message.envelope;
   Writer out(512 + message.judgement.size() + message.details.size());
-  out.octet(kVersion);
+  out.octet(kMessageVersion);
   out.fixed(message.body.segment, 8);
   out.fixed(message.body.prefix_offset, 8);
   out.fixed(message.body.prefix_size, 8);
@@ -152,7 +154,7 @@ std::string encode_message(const Message& message) {
   for (const std::string* text :
        {&message.tenant, &message.domain, &message.support_address, &message.helo,
         &message.remote_ip, &message.trust, &message.judgement, &message.guard, &message.related_id,
-        &message.details}) {
+        &message.event, &message.details}) {
     out.text(*text);
   }
   out.signed_number(message.arrival_ms);
@@ -174,17 +176,20 @@ std::string encode_message(const Message& message) {
 
 std::optional<Message> decode_message(const base::Id& id, std::string_view record) {
   Reader in(record);
-  if (in.octet() != kVersion) return std::nullopt;
+  const std::uint8_t version = in.octet_in(1, kMessageVersion);
+  if (version == 0) return std::nullopt;
   Message message;
   message.id = id;
   message.body = read_body(in);
   if (!is_sane(message.body)) return std::nullopt;
-  message.kind = static_cast<Kind>(in.octet_in(1, 3));
+  message.kind = static_cast<Kind>(in.octet_in(1, 4));
   for (std::string* text : {&message.tenant, &message.domain, &message.support_address,
                             &message.helo, &message.remote_ip, &message.trust, &message.judgement,
-                            &message.guard, &message.related_id, &message.details}) {
+                            &message.guard, &message.related_id}) {
     *text = in.text();
   }
+  if (version >= 2) message.event = in.text();
+  message.details = in.text();
   message.arrival_ms = in.signed_number();
   message.expiry_ms = in.signed_number();
   mail::Envelope& envelope = message.envelope;
@@ -208,10 +213,18 @@ std::optional<Message> decode_message(const base::Id& id, std::string_view recor
 
 std::optional<BodyRef> decode_body(std::string_view record) {
   Reader in(record);
-  if (in.octet() != kVersion) return std::nullopt;
+  if (in.octet_in(1, kMessageVersion) == 0) return std::nullopt;
   const BodyRef body = read_body(in);
   if (!in.ok() || !is_sane(body)) return std::nullopt;
   return body;
+}
+
+std::string why_unreadable(std::string_view record) {
+  const auto version = record.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(record.front());
+  if (version <= kMessageVersion) return "its record is damaged";
+  return "its record is of version " + std::to_string(version) +
+         ", this relayd reads versions up to " + std::to_string(kMessageVersion) +
+         ": a newer relayd wrote it, or it is damaged";
 }
 
 std::string encode_delivery(const Delivery& delivery) {

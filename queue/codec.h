@@ -17,6 +17,8 @@ namespace queue {
 // The message without its id, which is the key.
 std::string encode_message(const Message& message);
 std::optional<Message> decode_message(const base::Id& id, std::string_view record);
+// Why decode_message does not take it: damaged, or of a newer version; for the operator.
+std::string why_unreadable(std::string_view record);
 // Only where the bytes are; cheap, for the scan at start.
 std::optional<BodyRef> decode_body(std::string_view record);
 

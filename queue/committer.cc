@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "core/base/log.h"
 
@@ -41,7 +42,9 @@ std::span<Work* const> half(std::span<Work* const> batch, bool second) {
 }  // namespace
 
 Committer::Committer(Needs needs, std::uint64_t messages)
-    : needs_(std::move(needs)), messages_(messages) {
+    : needs_(std::move(needs)),
+      compactor_(needs_.environment, *needs_.segments, needs_.limits),
+      messages_(messages) {
   if (base::Metrics* metrics = needs_.metrics) {
     messages_metric_ = &metrics->gauge("relayd_queue_messages", "Messages in the queue");
     messages_metric_->set(static_cast<std::int64_t>(messages));
@@ -85,6 +88,7 @@ void Committer::run() {
     }
     if (!works.empty()) commit(works);
     if (needs_.pressure->is_full()) probe();
+    if (may_copy_forward() && Compactor::Clock::now() >= *compactor_.due()) copy_forward();
   }
 }
 
@@ -93,12 +97,10 @@ void Committer::run() {
 Committer::Works Committer::take() {
   std::unique_lock lock(mutex_);
   const auto ready = [this] { return stopping_ || !queue_.empty(); };
-  if (needs_.pressure->is_full()) {
-    wake_.wait_for(lock, kProbeInterval, ready);
-  } else {
-    // Contents find the disk full in their sessions' threads: look now and then.
-    wake_.wait_for(lock, 4 * kProbeInterval, ready);
-  }
+  // Contents find the disk full in their sessions' threads: look now and then.
+  auto until = Compactor::Clock::now() + kProbeInterval * (needs_.pressure->is_full() ? 1 : 4);
+  if (may_copy_forward()) until = std::min(until, *compactor_.due());
+  wake_.wait_until(lock, until, ready);
   Works works;
   std::uint64_t octets = 0;
   const auto count_max = static_cast<std::size_t>(needs_.limits.commit_messages);
@@ -325,13 +327,14 @@ void Committer::apply(std::span<Work* const> batch) {
       if (txn.error() != 0) break;
     }
     const bool is_large = active_end_ > static_cast<std::uint64_t>(needs_.limits.segment_size) / 4;
-    settle_segments(txn, active_ ? std::optional(active_->number()) : std::nullopt, is_large,
-                    changes);
+    settle_segments(txn, active_number(), is_large, changes);
     code = txn.error();
-    if (code == 0 && needs_.fault) code = needs_.fault(FileCall::kCommit);
     if (code == 0) code = txn.commit();
   }
-  if (code == 0) return keep(changes, batch);
+  if (code == 0) {
+    compactor_.note(changes);
+    return keep(changes, batch);
+  }
   // LMDB says EIO for a short write, which is what a disk does that has just become full. Nothing
   // depends on it: the pages belong to this transaction alone, and it is rolled back.
   const bool was_short = code == EIO && needs_.segments->is_out_of_room();
@@ -378,6 +381,75 @@ void Committer::keep(const Changes& changes, std::span<Work* const> batch) {
   messages_metric_->set(static_cast<std::int64_t>(now));
   commits_metric_->add();
   changes_metric_->add(static_cast<std::int64_t>(batch.size()));
+}
+
+bool Committer::may_copy_forward() const {
+  return compactor_.due() && !needs_.pressure->is_poisoned();
+}
+
+std::optional<std::uint64_t> Committer::active_number() const {
+  if (!active_) return std::nullopt;
+  return active_->number();
+}
+
+void Committer::copy_forward() {
+  const std::vector<Survivor> survivors = compactor_.next(active_number());
+  if (!survivors.empty()) {
+    const int code = move(survivors);
+    if (code != 0) compactor_.give_up();
+    if (code != 0 && !is_no_room(code)) poison("copying messages to another segment file", code);
+    remove_emptied();
+  }
+  compactor_.step_done();
+}
+
+// The copies are on disk before anything refers to them, and the database refers to either the old
+// place or the new one: a crash in between loses nothing.
+int Committer::move(const std::vector<Survivor>& survivors) {
+  const std::uint64_t pages = survivors.size() * kOctetsOfMessage / needs_.environment.page_size();
+  if (!needs_.environment.has_room(kPagesOfTrees + pages, Environment::Reserve::kAll)) {
+    return MDB_MAP_FULL;
+  }
+  if (const int code = ensure_active()) return code;
+  std::vector<iovec> pieces;
+  std::uint64_t end = active_end_;
+  for (const Survivor& survivor : survivors) {
+    if (survivor.bytes.empty()) continue;
+    pieces.push_back({const_cast<char*>(survivor.bytes.data()), survivor.bytes.size()});
+    end += survivor.bytes.size();
+  }
+  if (const int code = active_->write(active_end_, std::move(pieces))) {
+    (void)active_->cut(active_end_);
+    return code;
+  }
+  const std::uint64_t at = std::exchange(active_end_, end);
+  int code = active_->sync();
+  if (code == 0) code = needs_.segments->sync_names();
+  if (code != 0) {
+    retire_active();
+    return code;
+  }
+  Changes changes;
+  code = commit_moves(survivors, at, changes);
+  if (code == 0) keep(changes, {});
+  return code;
+}
+
+int Committer::commit_moves(const std::vector<Survivor>& survivors, std::uint64_t at,
+                            Changes& changes) {
+  Txn txn(needs_.environment, Txn::Mode::kWrite);
+  for (const Survivor& survivor : survivors) {
+    BodyRef to = survivor.message.body;
+    to.segment = active_->number();
+    to.prefix_offset = at;
+    to.content_offset = at + to.prefix_size;
+    at += to.size();
+    move_body(txn, survivor.message, to, changes);
+  }
+  settle_segments(txn, active_number(), false, changes);
+  const int code = txn.commit();
+  // As in apply(): a short write on a disk that has just become full.
+  return code == EIO && needs_.segments->is_out_of_room() ? ENOSPC : code;
 }
 
 void Committer::poison(const char* what, int code) {

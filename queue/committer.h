@@ -19,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include "queue/compaction.h"
 #include "queue/content.h"
 #include "queue/environment.h"
 #include "queue/pressure.h"
@@ -48,7 +49,6 @@ class Committer {
     const base::Limits& limits;
     const base::Clock& clock;
     base::Metrics* metrics;
-    FaultHook fault;
   };
   Committer(Needs needs, std::uint64_t messages);
   ~Committer();  // finishes everything that was submitted, answers it, ends the thread
@@ -74,6 +74,11 @@ class Committer {
   void apply(std::span<Work* const> batch);
   Failure apply_one(Txn& txn, const Work& work, Changes& changes);
   void keep(const Changes& changes, std::span<Work* const> batch);
+  void copy_forward();
+  int move(const std::vector<Survivor>& survivors);
+  int commit_moves(const std::vector<Survivor>& survivors, std::uint64_t at, Changes& changes);
+  [[nodiscard]] bool may_copy_forward() const;
+  [[nodiscard]] std::optional<std::uint64_t> active_number() const;
   void poison(const char* what, int code);
   void probe();
 
@@ -92,6 +97,7 @@ class Committer {
   std::vector<Changes::Waiting> waiting_;
   std::vector<std::uint64_t> emptied_;  // segments whose files go after the answers
   std::vector<std::uint64_t> retired_;  // not written to any more; may be empty already
+  Compactor compactor_;
 
   std::atomic<std::uint64_t> messages_;
   base::Metric *messages_metric_ = nullptr, *commits_metric_ = nullptr, *changes_metric_ = nullptr;

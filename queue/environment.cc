@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/bytes.h"
 #include "core/base/id.h"
 #include "core/base/limits.h"
 
@@ -15,7 +16,10 @@ namespace {
 
 constexpr std::array<const char*, kTables> kNames = {"meta", "message",     "recipient", "delivery",
                                                      "due",  "destination", "segment"};
-constexpr std::string_view kSchema = "1";
+// 2: messages may be of record version 2, which who wrote schema 1 cannot read. A store of schema 1
+// becomes one of schema 2 when it is opened.
+constexpr std::string_view kSchema = "2";
+constexpr std::string_view kOldSchema = "1";
 constexpr unsigned kReadersMax = 1024;
 constexpr off_t kLockFileOctets = 128 * base::kKiB;  // a reader has 64 octets, a header is small
 constexpr MDB_dbi kFreeList = 0;  // LMDB's own table of pages that can be used again
@@ -40,6 +44,12 @@ int allocate_lock_file(const std::string& directory) {
   const int code = posix_fallocate(fd, 0, kLockFileOctets);
   close(fd);
   return code;
+}
+
+base::Error wrong_schema(std::string_view schema) {
+  return base::error("the queue was written by another version of relayd, schema " +
+                     base::printable(schema, 20) + ", this one reads schema " +
+                     std::string(kSchema) + "; start the version that wrote it");
 }
 
 }  // namespace
@@ -85,13 +95,16 @@ base::Status Environment::prepare() {
     MDB_val key = to_val("schema");
     MDB_val value{};
     code = mdb_get(txn, table(Table::kMeta), &key, &value);
-    if (code == 0 && to_view(value) != kSchema) {
+    const bool is_old = code == 0 && to_view(value) == kOldSchema;
+    if (code == 0 && !is_old && to_view(value) != kSchema) {
+      base::Status refused = wrong_schema(to_view(value));
       mdb_txn_abort(txn);
-      return base::error("the queue was written by another version of relayd, schema " +
-                         std::string(to_view(value)) + ", this one reads schema " +
-                         std::string(kSchema) + "; start the version that wrote it");
+      return refused;
     }
-    if (code == MDB_NOTFOUND) {
+    if (is_old) {
+      value = to_val(kSchema);
+      code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);
+    } else if (code == MDB_NOTFOUND) {
       value = to_val(kSchema);
       code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);
       const std::string uuid = base::random_bytes(16);
@@ -116,6 +129,44 @@ base::Status Environment::prepare() {
     return base::error(std::string("the queue's database cannot be used: ") + mdb_strerror(code));
   }
   return base::Ok{};
+}
+
+base::Result<std::unique_ptr<Environment>> Environment::open_for_reading(
+    const std::string& directory) {
+  const auto failed = [&](int code) {
+    return base::error("cannot read the queue's database in " + directory + ": " +
+                       mdb_strerror(code));
+  };
+  std::unique_ptr<Environment> environment(new Environment);
+  int code = mdb_env_create(&environment->env_);
+  if (code != 0) return failed(code);
+  MDB_env* env = environment->env_;
+  if ((code = mdb_env_set_maxdbs(env, kTables)) != 0 ||
+      (code = mdb_env_open(env, directory.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0600)) !=
+          0) {
+    return failed(code);
+  }
+  MDB_txn* txn = nullptr;
+  if ((code = mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn)) != 0) return failed(code);
+  for (std::size_t i = 0; code == 0 && i < kTables; ++i) {
+    code = mdb_dbi_open(txn, kNames[i], 0, &environment->tables_[i]);
+  }
+  MDB_val key = to_val("schema");
+  MDB_val value{};
+  if (code == 0) code = mdb_get(txn, environment->table(Table::kMeta), &key, &value);
+  const std::string schema(code == 0 ? to_view(value) : std::string_view());
+  key = to_val("uuid");
+  if (code == 0) code = mdb_get(txn, environment->table(Table::kMeta), &key, &value);
+  if (code == 0) environment->uuid_ = to_view(value);
+  // Its tables can be used by later transactions only once this one is through.
+  if (code == 0) {
+    code = mdb_txn_commit(txn);
+  } else {
+    mdb_txn_abort(txn);
+  }
+  if (code != 0) return failed(code);
+  if (schema != kSchema && schema != kOldSchema) return wrong_schema(schema);
+  return environment;
 }
 
 Environment::~Environment() {
@@ -171,6 +222,8 @@ std::optional<std::string_view> Txn::get(Table table, std::string_view key) cons
 
 void Txn::put(Table table, std::string_view key, std::string_view value) {
   if (error_ != 0) return;
+  if (environment_.fault()) note(environment_.fault()(FileCall::kMap));
+  if (error_ != 0) return;
   MDB_val k = to_val(key);
   MDB_val v = to_val(value);
   const int code = mdb_put(txn_, environment_.table(table), &k, &v, 0);
@@ -178,6 +231,7 @@ void Txn::put(Table table, std::string_view key, std::string_view value) {
 }
 
 bool Txn::remove(Table table, std::string_view key) {
+  if (error_ == 0 && environment_.fault()) note(environment_.fault()(FileCall::kMap));
   if (error_ != 0) return false;
   MDB_val k = to_val(key);
   const int code = mdb_del(txn_, environment_.table(table), &k, nullptr);
@@ -197,7 +251,12 @@ int Txn::commit() {
   if (error_ != 0) {
     mdb_txn_abort(txn_);
   } else {
-    note(mdb_txn_commit(txn_));
+    if (environment_.fault()) note(environment_.fault()(FileCall::kCommit));
+    if (error_ == 0) {
+      note(mdb_txn_commit(txn_));
+    } else {
+      mdb_txn_abort(txn_);
+    }
   }
   txn_ = nullptr;
   return error_;
@@ -229,7 +288,9 @@ bool Cursor::move(std::optional<std::string_view> to) {
 }
 
 void Cursor::remove() {
-  const int code = cursor_ == nullptr ? EINVAL : mdb_cursor_del(cursor_, 0);
+  const FaultHook& fault = txn_.environment().fault();
+  int code = cursor_ == nullptr ? EINVAL : fault ? fault(FileCall::kMap) : 0;
+  if (code == 0) code = mdb_cursor_del(cursor_, 0);
   if (code != 0) txn_.note(code);
 }
 

@@ -10,8 +10,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/base/result.h"
+#include "queue/store.h"
 
 namespace queue {
 
@@ -34,6 +36,9 @@ class Environment {
   // Makes the database where it is missing. Errors: damage, a newer schema, no permission.
   static base::Result<std::unique_ptr<Environment>> open(const std::string& directory,
                                                          std::uint64_t map_size);
+  // For salvage: makes and changes nothing, needs no lock file. The caller sees to it that nobody
+  // writes meanwhile. Errors: damage that shows at once, another schema.
+  static base::Result<std::unique_ptr<Environment>> open_for_reading(const std::string& directory);
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
@@ -53,6 +58,10 @@ class Environment {
   [[nodiscard]] bool has_room(std::uint64_t pages, Reserve reserve) const;
   [[nodiscard]] std::uint64_t page_size() const { return page_size_; }
 
+  // Asked before every change of a table (kMap) and every commit; set before there are threads.
+  void set_fault(FaultHook fault) { fault_ = std::move(fault); }
+  [[nodiscard]] const FaultHook& fault() const { return fault_; }
+
  private:
   Environment() = default;
   base::Status prepare();
@@ -61,6 +70,7 @@ class Environment {
   std::array<MDB_dbi, kTables> tables_{};
   std::string uuid_;
   std::uint64_t page_size_ = 4096;
+  FaultHook fault_;
 };
 
 // A transaction; rolled back unless committed. The first failure sticks: callers put and delete

@@ -14,6 +14,7 @@ enum class Kind : std::uint8_t {
   kInbound = 1,   // a customer's mail, on its way to a back end as message.received
   kOutbound = 2,  // a back end's mail, on its way to a smarthost
   kBounce = 3,    // our RFC 3464 report about an outbound message, on its way to a back end
+  kEvent = 4,     // something else a back end is told (Message::event), on its way to it
 };
 
 // Where the bytes are. The message that leaves is prefix + content; both lie in one segment, not
@@ -42,7 +43,8 @@ struct Message {
   std::string judgement;   // JSON made by policy; empty for outbound
   std::string guard;       // digests made by policy/header_guard; empty where not guarded
   std::string related_id;  // bounce: the id of the message it is about
-  std::string details;     // bounce: JSON for the event
+  std::string event;       // event: its type, as in "connector.locked" or "message.delayed"
+  std::string details;     // bounce, event: JSON for `data`
   std::int64_t arrival_ms = 0;
   std::int64_t expiry_ms = 0;
   BodyRef body;

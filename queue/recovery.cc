@@ -110,10 +110,13 @@ base::Status recover(const Environment& environment, SegmentDirectory& segments)
 
   Changes ignored;
   for (const base::Id& id : found.damaged) {
-    base::log_error("queue holds a damaged message", {{"id", id.str()}});
-    const std::string reason =
-        "damaged: its record or its bytes on disk are not whole; restore them or remove it";
-    if (txn.error() == 0) obey(txn, {Order::kHold, id, reason}, 0, ignored);
+    const auto record = txn.get(Table::kMessage, id.key());
+    const bool readable = record && decode_message(id, *record);
+    const std::string why =
+        readable || !record ? "its bytes on disk are not whole" : why_unreadable(*record);
+    base::log_error("queue holds a damaged message", {{"id", id.str()}, {"reason", why}});
+    const std::string reason = "damaged: " + why + "; restore it or remove it";
+    if (txn.error() == 0) obey(txn, {Order::kHold, id, std::nullopt, reason}, 0, ignored);
   }
   // The counts anew; they can only be wrong where something else was wrong before.
   std::vector<std::string> stale;

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "core/base/limits.h"
+#include "core/base/log.h"
 
 namespace queue {
 namespace {
@@ -111,6 +112,9 @@ void SegmentFile::start_writeback(std::uint64_t offset, std::uint64_t octets) {
 }
 
 int SegmentFile::cut(std::uint64_t size) {
+  if (*fault_) {
+    if (const int code = (*fault_)(FileCall::kCut)) return code;
+  }
   return ftruncate(fd_, static_cast<off_t>(size)) == 0 ? 0 : errno;
 }
 
@@ -141,6 +145,8 @@ base::Result<std::shared_ptr<SegmentDirectory>> SegmentDirectory::open(const std
 std::shared_ptr<SegmentFile> SegmentDirectory::create(SegmentKind kind, int& code) {
   const std::uint64_t number = last_number_.fetch_add(1) + 1;
   const std::string name = file_name(number);
+  code = *fault_ ? (*fault_)(FileCall::kCreate) : 0;
+  if (code != 0) return nullptr;
   const int fd = openat(fd_, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   code = fd < 0 ? errno : 0;
   if (code != 0) return nullptr;
@@ -178,6 +184,8 @@ base::Result<std::shared_ptr<SegmentFile>> SegmentDirectory::find(std::uint64_t 
     return failed("its header is damaged, or it belongs to another queue");
   }
   const std::lock_guard lock(mutex_);
+  // Unlinked since it was opened: whoever asked may read it, but it is not kept open.
+  if (struct stat status{}; fstat(fd, &status) != 0 || status.st_nlink == 0) return file;
   if (const auto known = open_.find(number); known != open_.end()) return *known->second;
   recent_.push_front(file);
   open_[number] = recent_.begin();
@@ -189,14 +197,23 @@ base::Result<std::shared_ptr<SegmentFile>> SegmentDirectory::find(std::uint64_t 
 }
 
 void SegmentDirectory::remove(std::uint64_t number) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto known = open_.find(number); known != open_.end()) {
-      recent_.erase(known->second);
-      open_.erase(known);
-    }
+  int code = *fault_ ? (*fault_)(FileCall::kRemove) : 0;
+  if (code == 0 && unlinkat(fd_, file_name(number).c_str(), 0) != 0) code = errno;
+  if (code != 0 && code != ENOENT) {
+    base::log_warning("queue cannot remove a segment; the next start tries again",
+                      {{"segment", number}, {"reason", std::strerror(code)}});
   }
-  unlinkat(fd_, file_name(number).c_str(), 0);
+  const std::lock_guard lock(mutex_);
+  const auto known = open_.find(number);
+  if (known == open_.end()) return;
+  recent_.erase(known->second);
+  open_.erase(known);
+}
+
+std::uint64_t SegmentDirectory::file_size(std::uint64_t number) const {
+  struct stat status {};
+  const int code = fstatat(fd_, file_name(number).c_str(), &status, AT_SYMLINK_NOFOLLOW);
+  return code == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
 }
 
 int SegmentDirectory::sync_names() {

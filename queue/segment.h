@@ -70,7 +70,10 @@ class SegmentDirectory {
   std::shared_ptr<SegmentFile> create(SegmentKind kind, int& code);
   // For reading (and cutting); a bounded number of them is kept open. Error: missing, not ours.
   base::Result<std::shared_ptr<SegmentFile>> find(std::uint64_t number);
+  // Whoever has it open goes on reading. A failure is logged; the next start removes it.
   void remove(std::uint64_t number);
+  // In octets; 0 where there is none.
+  [[nodiscard]] std::uint64_t file_size(std::uint64_t number) const;
   // fsync of the directory where files were created since the last time. 0 or an errno.
   int sync_names();
   // Is there room on disk for `octets` and the reserve that is left for the database?

@@ -9,14 +9,19 @@
 #include <cstring>
 
 #include "core/base/log.h"
+#include "queue/check.h"
 #include "queue/committer.h"
 #include "queue/recovery.h"
+#include "queue/selection.h"
 
 namespace queue {
 namespace {
 
 // What a waiting change costs in memory beside its texts.
 constexpr std::int64_t kWorkOctets = 1024;
+// Of one page of Store::select.
+constexpr std::size_t kSelectRows = 256;
+constexpr std::size_t kSelectRecords = 10'000;
 
 base::Status make_directory(const std::string& path) {
   for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
@@ -76,6 +81,7 @@ base::Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
       Environment::open(directory, static_cast<std::uint64_t>(options.limits->queue_map_size));
   if (!environment) return environment.error();
   parts.environment = environment.take();
+  parts.environment->set_fault(options.fault);
   parts.pressure = std::make_shared<Pressure>(options.limits->pending_octets, options.metrics);
   auto segments =
       SegmentDirectory::open(directory + "/segments", parts.environment->uuid(), options.fault);
@@ -95,7 +101,7 @@ base::Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
   parts.options = std::move(options);
   parts.committer = std::make_unique<Committer>(
       Committer::Needs{*parts.environment, parts.segments, parts.pressure, *parts.options.limits,
-                       *parts.options.clock, parts.options.metrics, parts.options.fault},
+                       *parts.options.clock, parts.options.metrics},
       messages);
   return store;
 }
@@ -155,19 +161,24 @@ void Store::update(DeliveryUpdate update, OnDone on_done) {
 }
 
 void Store::retry(const base::Id& id, OnDone on_done) {
-  parts_->enqueue(OperatorOrder{Order::kRetry, id, {}}, std::move(on_done));
+  parts_->enqueue(OperatorOrder{Order::kRetry, id, {}, {}}, std::move(on_done));
 }
 
 void Store::hold(const base::Id& id, std::string reason, OnDone on_done) {
-  parts_->enqueue(OperatorOrder{Order::kHold, id, std::move(reason)}, std::move(on_done));
+  parts_->enqueue(OperatorOrder{Order::kHold, id, {}, std::move(reason)}, std::move(on_done));
 }
 
 void Store::release(const base::Id& id, OnDone on_done) {
-  parts_->enqueue(OperatorOrder{Order::kRelease, id, {}}, std::move(on_done));
+  parts_->enqueue(OperatorOrder{Order::kRelease, id, {}, {}}, std::move(on_done));
 }
 
 void Store::remove(const base::Id& id, OnDone on_done) {
-  parts_->enqueue(OperatorOrder{Order::kRemove, id, {}}, std::move(on_done));
+  parts_->enqueue(OperatorOrder{Order::kRemove, id, {}, {}}, std::move(on_done));
+}
+
+void Store::order(Order order, const DeliveryName& delivery, std::string reason, OnDone on_done) {
+  parts_->enqueue(OperatorOrder{order, delivery.id, delivery.index, std::move(reason)},
+                  std::move(on_done));
 }
 
 void Store::on_waiting(OnWaiting callback) { parts_->committer->on_waiting(std::move(callback)); }
@@ -190,15 +201,31 @@ std::optional<Delivery> Store::delivery(const base::Id& id, std::uint32_t index)
 }
 
 base::Result<std::unique_ptr<ContentReader>> Store::open_content(const Message& message) const {
-  auto file = parts_->segments->find(message.body.segment);
-  if (!file) return file.error();
-  return std::unique_ptr<ContentReader>(std::make_unique<StoredReader>(file.take(), message.body));
+  BodyRef body = message.body;
+  for (;;) {
+    auto file = parts_->segments->find(body.segment);
+    if (file)
+      return std::unique_ptr<ContentReader>(std::make_unique<StoredReader>(file.take(), body));
+    // Its bytes may have been copied forward since the message was looked up.
+    const auto now = find(message.id);
+    if (!now || now->body.segment == body.segment) return file.error();
+    body = now->body;
+  }
 }
 
 Listing Store::list(const Filter& filter) const {
   const Txn txn(*parts_->environment, Txn::Mode::kRead);
   const auto most = static_cast<std::size_t>(parts_->options.limits->queue_list);
   return list_deliveries(txn, filter, std::min(filter.rows_max, most));
+}
+
+Selection Store::select(const Filter& filter, const std::optional<DeliveryName>& after) const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  return select_deliveries(txn, filter, after, kSelectRows, kSelectRecords);
+}
+
+CheckReport Store::check(const std::function<bool(std::uint64_t)>& progress) const {
+  return check_queue(*parts_->environment, *parts_->segments, progress);
 }
 
 std::vector<Store::Due> Store::due(const std::optional<Due>& after, std::size_t rows_max) const {

@@ -83,9 +83,20 @@ class ContentReader {
 
 struct Filter {
   std::string tenant, domain, destination;  // empty: any
+  std::string sender, recipient;            // of the envelope, exact but for case; empty: any
   std::optional<State> state;
   std::optional<base::Id> id;
+  std::optional<std::int64_t> arrived_before_ms, arrived_after_ms;  // both exclusive
   std::size_t rows_max = 1000;
+
+  // Does it look at more than deliveries?
+  [[nodiscard]] bool is_by_message() const {
+    return !tenant.empty() || !domain.empty() || !sender.empty() || !recipient.empty() ||
+           arrived_before_ms || arrived_after_ms;
+  }
+  [[nodiscard]] bool is_any() const {
+    return !is_by_message() && destination.empty() && !state && !id;
+  }
 };
 struct Row {
   Message message;  // without body bytes
@@ -96,14 +107,45 @@ struct Listing {
   std::uint64_t total = 0;  // matching, also those beyond rows_max
 };
 
+// A page of what a filter selects.
+struct DeliveryName {
+  base::Id id;
+  std::uint32_t index = 0;
+};
+struct Selection {
+  std::vector<DeliveryName> deliveries;
+  std::optional<DeliveryName> next;  // go on behind this one; nullopt: that was all
+};
+
+// What is wrong in the queue, as Store::check found it.
+struct CheckReport {
+  struct Finding {
+    std::string what;     // "message", "delivery", "bytes", "due", "destination", "segment"
+    std::string id;       // of the message, or the number of the segment
+    std::string problem;  // a sentence
+  };
+  std::uint64_t messages = 0, deliveries = 0, octets = 0, segments = 0;
+  std::uint64_t damaged = 0;  // findings, also those beyond the first thousand
+  std::vector<Finding> findings;
+  bool complete = true;  // false: told to end before the end
+};
+
 struct Health {
   Failure failure = Failure::kNone;  // kNone: MAIL may be taken
   std::string reason;                // a sentence for the operator
 };
 
-// For tests of failing disks: asked before every write, sync and commit; 0 lets it happen, an errno
-// is what it then fails with.
-enum class FileCall : std::uint8_t { kWrite, kSync, kCommit };
+// For tests of failing disks: asked before every call that changes something on disk; 0 lets it
+// happen, an errno (or a code of LMDB's) is what it then fails with.
+enum class FileCall : std::uint8_t {
+  kWrite,   // pwrite of a segment
+  kSync,    // fdatasync of a segment, fsync of the directory
+  kCommit,  // LMDB's commit
+  kMap,     // a change of a table, which may need a page of the map
+  kCreate,  // a new segment file
+  kRemove,  // unlink of one
+  kCut,     // ftruncate of one
+};
 using FaultHook = std::function<int(FileCall)>;
 
 struct StoreOptions {
@@ -139,6 +181,9 @@ class Store {
   void hold(const base::Id& id, std::string reason, OnDone on_done);
   void release(const base::Id& id, OnDone on_done);
   void remove(const base::Id& id, OnDone on_done);
+  // The same for one delivery; the message goes with its last one.
+  enum class Order : std::uint8_t { kRetry, kHold, kRelease, kRemove };
+  void order(Order order, const DeliveryName& delivery, std::string reason, OnDone on_done);
 
   void on_waiting(OnWaiting callback);  // once, before traffic
 
@@ -156,6 +201,13 @@ class Store {
   // the length of the queue; with one it is a scan (of one destination's deliveries, where that is
   // given).
   [[nodiscard]] Listing list(const Filter& filter) const;
+  // What the filter selects behind `after`, in order of id: looks at a bounded number of deliveries
+  // a call, so that whoever works through all of them never holds up anybody.
+  [[nodiscard]] Selection select(const Filter& filter,
+                                 const std::optional<DeliveryName>& after) const;
+  // Are messages and deliveries, indexes and bytes as they should be? Takes long; the queue goes on
+  // meanwhile. `progress` is called now and then with the messages looked at; false ends it.
+  [[nodiscard]] CheckReport check(const std::function<bool(std::uint64_t)>& progress) const;
   struct Due {
     std::int64_t due_ms;
     base::Id id;

@@ -10,25 +10,6 @@ namespace {
 
 std::string cut(const std::string& reply) { return reply.substr(0, kReplyMax); }
 
-void load_recipients(const Txn& txn, Delivery& delivery) {
-  Cursor cursor(txn, Table::kRecipient);
-  const std::string prefix = delivery_key(delivery.id, delivery.index);
-  bool more = cursor.seek(prefix);
-  // Rows are in the order of recipients, and so are, as a rule, the delivery's numbers.
-  for (RecipientStatus& status : delivery.recipients) {
-    const std::string key = recipient_key(delivery.id, delivery.index, status.index);
-    if (!more) return;
-    if (cursor.key() < key || cursor.key() > key) {
-      const auto row = txn.get(Table::kRecipient, key);
-      if (!row) continue;
-      if (auto known = decode_recipient(status.index, *row)) status = *std::move(known);
-      continue;
-    }
-    if (auto known = decode_recipient(status.index, cursor.value())) status = *std::move(known);
-    more = cursor.next();
-  }
-}
-
 std::optional<Delivery> decode_row(const Txn& txn, const Cursor& cursor) {
   const auto key = parse_delivery_key(cursor.key());
   if (!key) return std::nullopt;
@@ -96,13 +77,65 @@ void remove_message(Txn& txn, const base::Id& id, Changes& changes) {
   changes.messages -= 1;
 }
 
+// The deliveries an order is about, without their recipients' states.
+std::vector<Delivery> ordered_deliveries(const Txn& txn, const OperatorOrder& order) {
+  std::vector<Delivery> deliveries;
+  const std::string prefix =
+      order.index ? delivery_key(order.id, *order.index) : std::string(order.id.key());
+  Cursor cursor(txn, Table::kDelivery);
+  for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix);
+       more = cursor.next()) {
+    const auto key = parse_delivery_key(cursor.key());
+    auto delivery = decode_delivery(order.id, key ? key->index : 0, cursor.value());
+    if (delivery) deliveries.push_back(*std::move(delivery));
+  }
+  return deliveries;
+}
+
+void change_delivery(Txn& txn, Delivery& delivery, const OperatorOrder& order, std::int64_t now_ms,
+                     Changes& changes) {
+  if (order.order == Order::kRemove) return remove_delivery(txn, delivery);
+  if (order.order == Order::kRelease && delivery.state != State::kHeld) return;
+  unschedule(txn, delivery);
+  if (order.order == Order::kHold) {
+    delivery.state = State::kHeld;
+    delivery.last_reply = cut(order.reason);
+  } else {
+    delivery.state = State::kWaiting;
+    delivery.next_attempt_ms = now_ms;
+  }
+  write_delivery(txn, delivery, changes);
+}
+
 }  // namespace
+
+void load_recipients(const Txn& txn, Delivery& delivery) {
+  Cursor cursor(txn, Table::kRecipient);
+  const std::string prefix = delivery_key(delivery.id, delivery.index);
+  bool more = cursor.seek(prefix);
+  // Rows are in the order of recipients, and so are, as a rule, the delivery's numbers.
+  for (RecipientStatus& status : delivery.recipients) {
+    const std::string key = recipient_key(delivery.id, delivery.index, status.index);
+    if (!more) return;
+    if (cursor.key() < key || cursor.key() > key) {
+      const auto row = txn.get(Table::kRecipient, key);
+      if (!row) continue;
+      if (auto known = decode_recipient(status.index, *row)) status = *std::move(known);
+      continue;
+    }
+    if (auto known = decode_recipient(status.index, cursor.value())) status = *std::move(known);
+    more = cursor.next();
+  }
+}
 
 std::optional<Message> find_message(const Txn& txn, const base::Id& id) {
   const auto record = txn.get(Table::kMessage, id.key());
   if (!record) return std::nullopt;
   auto message = decode_message(id, *record);
-  if (!message) base::log_error("queue record is damaged", {{"id", id.str()}});
+  if (!message) {
+    base::log_error("queue record cannot be read",
+                    {{"id", id.str()}, {"reason", why_unreadable(*record)}});
+  }
   return message;
 }
 
@@ -122,46 +155,6 @@ std::vector<Delivery> find_deliveries(const Txn& txn, const base::Id& id) {
     if (auto delivery = decode_row(txn, cursor)) found.push_back(*std::move(delivery));
   }
   return found;
-}
-
-Listing list_deliveries(const Txn& txn, const Filter& filter, std::size_t rows_max) {
-  Listing listing;
-  const bool by_message = !filter.tenant.empty() || !filter.domain.empty();
-  const bool by_destination = !filter.destination.empty() && !filter.id;
-  const bool unfiltered = !by_message && filter.destination.empty() && !filter.state && !filter.id;
-  const Table table = by_destination ? Table::kDestination : Table::kDelivery;
-  const std::string prefix = by_destination ? destination_prefix(filter.destination)
-                             : filter.id    ? std::string(filter.id->key())
-                                            : std::string();
-  Cursor cursor(txn, table);
-  for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix);
-       more = cursor.next()) {
-    if (unfiltered && listing.rows.size() >= rows_max) break;
-    const auto key = parse_delivery_key(cursor.key().substr(by_destination ? prefix.size() : 0));
-    if (!key) continue;
-    const auto record = by_destination
-                            ? txn.get(Table::kDelivery, delivery_key(key->id, key->index))
-                            : cursor.value();
-    auto delivery = record ? decode_delivery(key->id, key->index, *record) : std::nullopt;
-    if (!delivery) continue;
-    if (!filter.destination.empty() && delivery->destination != filter.destination) continue;
-    if (filter.state && delivery->state != *filter.state) continue;
-    const bool wanted = listing.rows.size() < rows_max;
-    if (wanted || by_message) {
-      auto message = find_message(txn, key->id);
-      if (!message || (!filter.tenant.empty() && message->tenant != filter.tenant) ||
-          (!filter.domain.empty() && message->domain != filter.domain)) {
-        continue;
-      }
-      if (wanted) {
-        load_recipients(txn, *delivery);
-        listing.rows.push_back({*std::move(message), *std::move(delivery)});
-      }
-    }
-    ++listing.total;
-  }
-  if (unfiltered) listing.total = txn.count(Table::kDelivery);
-  return listing;
 }
 
 std::vector<Store::Due> list_due(const Txn& txn, const std::optional<Store::Due>& after,
@@ -236,39 +229,14 @@ Failure update_delivery(Txn& txn, const DeliveryUpdate& update, Changes& changes
 }
 
 Failure obey(Txn& txn, const OperatorOrder& order, std::int64_t now_ms, Changes& changes) {
-  std::vector<Delivery> deliveries;
-  {
-    Cursor cursor(txn, Table::kDelivery);
-    for (bool more = cursor.seek(order.id.key()); more && cursor.key().starts_with(order.id.key());
-         more = cursor.next()) {
-      const auto key = parse_delivery_key(cursor.key());
-      auto delivery = decode_delivery(order.id, key ? key->index : 0, cursor.value());
-      if (delivery) deliveries.push_back(*std::move(delivery));
-    }
-  }
-  const bool exists = txn.get(Table::kMessage, order.id.key()).has_value();
+  std::vector<Delivery> deliveries = ordered_deliveries(txn, order);
+  const bool whole = !order.index;
+  const bool exists = whole && txn.get(Table::kMessage, order.id.key()).has_value();
   if (!exists && deliveries.empty()) return Failure::kNotFound;
-  for (Delivery& delivery : deliveries) {
-    if (order.order == Order::kRemove) {
-      remove_delivery(txn, delivery);
-      continue;
-    }
-    const bool held = delivery.state == State::kHeld;
-    if (order.order == Order::kRelease && !held) continue;
-    unschedule(txn, delivery);
-    if (order.order == Order::kHold) {
-      delivery.state = State::kHeld;
-      delivery.last_reply = cut(order.reason);
-    } else {
-      delivery.state = State::kWaiting;
-      delivery.next_attempt_ms = now_ms;
-    }
-    write_delivery(txn, delivery, changes);
-  }
-  if (order.order == Order::kRemove) {
-    remove_rows(txn, Table::kDelivery, order.id.key());  // what could not be decoded
-    remove_message(txn, order.id, changes);
-  }
+  for (Delivery& delivery : deliveries) change_delivery(txn, delivery, order, now_ms, changes);
+  if (order.order != Order::kRemove) return Failure::kNone;
+  if (whole) remove_rows(txn, Table::kDelivery, order.id.key());  // what could not be decoded
+  if (whole || !has_deliveries(txn, order.id)) remove_message(txn, order.id, changes);
   return Failure::kNone;
 }
 
@@ -287,6 +255,18 @@ void settle_segments(Txn& txn, std::optional<std::uint64_t> active, bool drop_ac
     txn.remove(Table::kSegment, key);
     changes.emptied.push_back(number);
   }
+}
+
+void move_body(Txn& txn, const Message& message, const BodyRef& to, Changes& changes) {
+  SegmentUse& from_use = changes.usage[message.body.segment];
+  from_use.messages -= 1;
+  from_use.octets -= static_cast<std::int64_t>(message.body.size());
+  SegmentUse& to_use = changes.usage[to.segment];
+  to_use.messages += 1;
+  to_use.octets += static_cast<std::int64_t>(to.size());
+  Message moved = message;
+  moved.body = to;
+  txn.put(Table::kMessage, message.id.key(), encode_message(moved));
 }
 
 }  // namespace queue

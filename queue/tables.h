@@ -18,10 +18,11 @@ namespace queue {
 // Of what a remote server or a back end says, this much is kept.
 inline constexpr std::size_t kReplyMax = 2048;
 
-enum class Order : std::uint8_t { kRetry, kHold, kRelease, kRemove };
+using Order = Store::Order;
 struct OperatorOrder {
   Order order = Order::kRetry;
   base::Id id;
+  std::optional<std::uint32_t> index;  // one delivery; else all of the message's
   std::string reason;
 };
 
@@ -42,13 +43,16 @@ struct Changes {
 std::optional<Message> find_message(const Txn& txn, const base::Id& id);
 std::optional<Delivery> find_delivery(const Txn& txn, const base::Id& id, std::uint32_t index);
 std::vector<Delivery> find_deliveries(const Txn& txn, const base::Id& id);
-Listing list_deliveries(const Txn& txn, const Filter& filter, std::size_t rows_max);
+// Fills in what is known of the delivery's recipients.
+void load_recipients(const Txn& txn, Delivery& delivery);
 std::vector<Store::Due> list_due(const Txn& txn, const std::optional<Store::Due>& after,
                                  std::size_t rows_max);
 
 Failure insert_message(Txn& txn, const NewMessage& message, Changes& changes);
 Failure update_delivery(Txn& txn, const DeliveryUpdate& update, Changes& changes);
 Failure obey(Txn& txn, const OperatorOrder& order, std::int64_t now_ms, Changes& changes);
+// The same bytes lie in another place now. `message` is as it is in the table.
+void move_body(Txn& txn, const Message& message, const BodyRef& to, Changes& changes);
 // Writes changes.usage; segments that hold nothing any more are noted in changes.emptied: all but
 // `active`, the one that is written to, and that one too where `drop_active` is set.
 void settle_segments(Txn& txn, std::optional<std::uint64_t> active, bool drop_active,

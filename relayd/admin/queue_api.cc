@@ -4,9 +4,12 @@
 #include <utility>
 
 #include "core/base/bytes.h"
-#include "relayd/admin/accounts_json.h"
 #include "relayd/admin/api.h"
 #include "relayd/admin/api_support.h"
+#include "relayd/admin/queue_bulk.h"
+#include "relayd/admin/queue_filter.h"
+#include "relayd/admin/queue_fsck.h"
+#include "relayd/admin/queue_json.h"
 
 namespace admin {
 namespace {
@@ -14,72 +17,7 @@ namespace {
 using nlohmann::json;
 using Change = std::function<void(const base::Id&, queue::Store::OnDone)>;
 
-std::string_view name(queue::State state) {
-  return state == queue::State::kHeld ? "held" : "waiting";
-}
-
-std::string_view name(queue::RecipientState state) {
-  switch (state) {
-    case queue::RecipientState::kDelivered:
-      return "delivered";
-    case queue::RecipientState::kFailed:
-      return "failed";
-    default:
-      return "pending";
-  }
-}
-
-std::string_view name(queue::Kind kind) {
-  switch (kind) {
-    case queue::Kind::kOutbound:
-      return "outbound";
-    case queue::Kind::kBounce:
-      return "bounce";
-    default:
-      return "inbound";
-  }
-}
-
-json message_json(const queue::Message& message) {
-  json recipients = json::array();
-  for (const auto& recipient : message.envelope.recipients) recipients.push_back(recipient.address);
-  json row = {{"id", message.id.str()},
-              {"kind", name(message.kind)},
-              {"tenant", message.tenant},
-              {"domain", message.domain},
-              {"support_address", message.support_address},
-              {"mail_from", message.envelope.mail_from},
-              {"recipients", std::move(recipients)},
-              {"size", message.body.size()},
-              {"trust", message.trust},
-              {"arrival", rfc3339(message.arrival_ms)},
-              {"expiry", rfc3339(message.expiry_ms)}};
-  if (!message.related_id.empty()) row["related_id"] = message.related_id;
-  return row;
-}
-
-void add_delivery(json& row, const queue::Delivery& delivery) {
-  row["state"] = name(delivery.state);
-  row["destination"] = delivery.destination;
-  row["attempts"] = delivery.attempts;
-  row["next_attempt"] = delivery.state == queue::State::kHeld
-                            ? json(nullptr)
-                            : json(rfc3339(delivery.next_attempt_ms));
-  row["last_reply"] = delivery.last_reply;
-}
-
-json delivery_json(const queue::Message& message, const queue::Delivery& delivery) {
-  json row = {{"index", delivery.index}, {"recipients", json::array()}};
-  add_delivery(row, delivery);
-  for (const queue::RecipientStatus& recipient : delivery.recipients) {
-    const auto& all = message.envelope.recipients;
-    row["recipients"].push_back(
-        {{"address", recipient.index < all.size() ? all[recipient.index].address : ""},
-         {"state", name(recipient.state)},
-         {"last_reply", recipient.last_reply}});
-  }
-  return row;
-}
+constexpr std::uint64_t kSliceOctets = base::kMiB;
 
 // The number of ?limit=, or the most there is; 400 answered where it is none.
 std::optional<std::size_t> row_limit(const AdminOptions& options, const ExchangePtr& exchange) {
@@ -101,45 +39,49 @@ std::optional<base::Id> message_id(const ExchangePtr& exchange) {
 }
 
 void list(const AdminOptions& options, const ExchangePtr& exchange) {
-  queue::Filter filter;
-  filter.tenant = query_value(*exchange, "tenant");
-  filter.destination = query_value(*exchange, "destination");
-  if (const std::string domain = query_value(*exchange, "domain"); !domain.empty()) {
-    filter.domain = normal_domain(domain);
-  }
-  if (const std::string state = query_value(*exchange, "state"); !state.empty()) {
-    if (state != "waiting" && state != "held") {
-      return exchange->refuse(400, "state: waiting or held is expected");
-    }
-    filter.state = state == "held" ? queue::State::kHeld : queue::State::kWaiting;
-  }
-  const auto most = row_limit(options, exchange);
+  auto filter = queue_filter(options, exchange);
+  const auto most = filter ? row_limit(options, exchange) : std::nullopt;
   if (!most) return;
-  filter.rows_max = *most;
-  const queue::Listing listing = options.store->list(filter);
+  filter->rows_max = *most;
+  const queue::Listing listing = options.store->list(*filter);
   json rows = json::array();
-  for (const queue::Row& row : listing.rows) {
-    json entry = message_json(row.message);
-    add_delivery(entry, row.delivery);
-    rows.push_back(std::move(entry));
-  }
+  for (const queue::Row& row : listing.rows) rows.push_back(row_json(row.message, row.delivery));
   exchange->reply(200, {{"messages", std::move(rows)}, {"total", listing.total}});
 }
 
-void show(const AdminOptions& options, const ExchangePtr& exchange) {
+// The message an argument names; nullopt: 404 has been answered.
+std::optional<queue::Message> find(const AdminOptions& options, const ExchangePtr& exchange) {
   const auto id = message_id(exchange);
-  if (!id) return;
-  const auto message = options.store->find(*id);
-  if (!message) return exchange->refuse(404, "there is no message " + id->str() + " in the queue");
-  json row = message_json(*message);
-  row["envid"] = message->envelope.envid;
-  row["helo"] = message->helo;
-  row["remote_ip"] = message->remote_ip;
-  row["deliveries"] = json::array();
-  for (const queue::Delivery& delivery : options.store->deliveries(*id)) {
-    row["deliveries"].push_back(delivery_json(*message, delivery));
-  }
-  exchange->reply(200, row);
+  if (!id) return std::nullopt;
+  auto message = options.store->find(*id);
+  if (!message) exchange->refuse(404, "there is no message " + id->str() + " in the queue");
+  return message;
+}
+
+void show(const AdminOptions& options, const ExchangePtr& exchange) {
+  const auto message = find(options, exchange);
+  if (!message) return;
+  exchange->reply(200, whole_json(*message, options.store->deliveries(message->id)));
+}
+
+// A slice of prefix and content, base64: who wants all of it asks again behind what it has. So a
+// large message is never in memory as a whole, here or there.
+void content(const AdminOptions& options, const ExchangePtr& exchange) {
+  const std::string from = query_value(*exchange, "offset");
+  const auto offset = from.empty() ? std::optional<std::uint64_t>(0) : base::parse_unsigned(from);
+  if (!offset) return exchange->refuse(400, "offset: a whole number is expected");
+  const auto message = find(options, exchange);
+  if (!message) return;
+  const auto reader = options.store->open_content(*message);
+  if (!reader) return exchange->refuse(500, reader.message());
+  const std::uint64_t size = (*reader)->size();
+  std::string slice(std::min(kSliceOctets, size - std::min(size, *offset)), '\0');
+  const auto n = (*reader)->read(*offset, slice);
+  if (!n) return exchange->refuse(500, n.message());
+  exchange->reply(200, {{"size", size},
+                        {"offset", *offset},
+                        {"checksum", message->body.checksum},
+                        {"octets", base::base64_encode(slice)}});
 }
 
 void answer(const ExchangePtr& exchange, const base::Id& id, queue::Failure failure) {
@@ -171,6 +113,9 @@ void change(const AdminOptions& options, const ExchangePtr& exchange, const Chan
 void register_queue(Router& router, const AdminOptions& options) {
   router.add("GET", "/v1/queue",
              [&options](const ExchangePtr& exchange) { list(options, exchange); });
+  register_queue_fsck(router, options);  // before "*"
+  router.add("GET", "/v1/queue/*/content",
+             [&options](const ExchangePtr& exchange) { content(options, exchange); });
   router.add("GET", "/v1/queue/*",
              [&options](const ExchangePtr& exchange) { show(options, exchange); });
   const auto add_change = [&](std::string_view method, std::string_view path, auto start) {
@@ -181,6 +126,15 @@ void register_queue(Router& router, const AdminOptions& options) {
     });
   };
   using queue::Store;
+  for (const auto& [word, order] : {std::pair{"retry", Store::Order::kRetry},
+                                    {"hold", Store::Order::kHold},
+                                    {"release", Store::Order::kRelease},
+                                    {"remove", Store::Order::kRemove}}) {
+    router.add("POST", std::string("/v1/queue/") + word,
+               [&options, order = order](const ExchangePtr& exchange) {
+                 order_many(options, order, exchange);
+               });
+  }
   add_change("POST", "/v1/queue/*/retry",
              [](Store& store, const base::Id& id, const Exchange&, Store::OnDone on_done) {
                store.retry(id, std::move(on_done));

@@ -8,6 +8,7 @@
 #include "relayd/main/relayctl_apply.h"
 #include "relayd/main/relayctl_check.h"
 #include "relayd/main/relayctl_client.h"
+#include "relayd/main/relayctl_queue.h"
 #include "relayd/main/relayctl_verbs.h"
 
 namespace {
@@ -48,6 +49,7 @@ int run(int argc, char** argv) {
   app.fallthrough();  // the options above may stand behind a verb, too
   relayctl::add_verbs(app, chosen);
   relayctl::add_check(app, options.json, check);
+  relayctl::add_salvage(app, options.json, check);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

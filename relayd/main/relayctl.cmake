@@ -7,7 +7,10 @@ add_executable(relayctl
   relayctl_apply.cc
   relayctl_check.cc
   relayctl_client.cc
+  relayctl_files.cc
   relayctl_print.cc
+  relayctl_queue.cc
+  relayctl_salvage.cc
   relayctl_verbs.cc
 )
 relayd_warnings(relayctl)

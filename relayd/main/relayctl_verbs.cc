@@ -2,12 +2,14 @@
 
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "relayd/main/relayctl_apply.h"
 #include "relayd/main/relayctl_print.h"
+#include "relayd/main/relayctl_queue.h"
 
 namespace relayctl {
 namespace {
@@ -28,10 +30,11 @@ void say_done(const json&) { std::cout << "done\n"; }
 // The values of one subcommand's options. Shared by the parser and the action.
 struct Values {
   std::string name, second, tenant, domain, url, format, mode, inbound, host, tls, username,
-      password_file, reconnect_interval, selector, algorithm = "rsa-sha256", destination, state,
-                                                   reason;
+      password_file, reconnect_interval, preset, selector, algorithm = "rsa-sha256", destination,
+                                                           state, reason;
   std::vector<std::string> ids, authserv_ids;
-  unsigned port = 587, connections = 2, limit = 0;
+  unsigned port = 587, limit = 0;
+  std::optional<unsigned> connections;
   bool force = false, by_hand = false;
 };
 
@@ -48,7 +51,7 @@ class Verbs {
     add_backend();
     add_credential();
     add_dkim();
-    add_queue();
+    add_queue_verbs(app_, chosen_);
     verb(app_, "status", "how relayd is doing", [](Context& c, Values&) {
       show(c, c.client.get({"v1", "status"}), print_record);
     });
@@ -206,7 +209,8 @@ class Verbs {
   void add_smarthost() {
     CLI::App& smarthost = group("smarthost", "servers that addresses send through");
     add_standard(smarthost, "smarthosts", "DOMAIN|ADDRESS",
-                 {"key", "host", "port", "tls", "username", "reconnect_interval", "connections"});
+                 {"key", "host", "port", "tls", "username", "reconnect_interval", "connections",
+                  "locked", "next_probe", "last_reply"});
     verb(
         smarthost, "add", "the smarthost of a domain, or of one address",
         [](Context& c, Values& v) { apply(c, smarthost_plan(c, v)); },
@@ -218,11 +222,23 @@ class Verbs {
           command.add_option("--username", v.username);
           command.add_option("--password-file", v.password_file);
           command.add_option("--reconnect-interval", v.reconnect_interval, "as in 30s");
+          command.add_option("--preset", v.preset, "exchange-online or google-relay");
           command.add_option("--connections", v.connections, "at once");
+        });
+    verb(
+        smarthost, "unlock", "try a locked account again now",
+        [](Context& c, Values& v) {
+          show(c, c.client.post({"v1", "smarthosts", v.name, "unlock"}, json::object()),
+               print_record);
+        },
+        [](CLI::App& command, Values& v) {
+          command.add_option("DOMAIN|ADDRESS", v.name)->required();
         });
   }
   static json smarthost_plan(Context& c, const Values& v) {
-    json plan = {{"host", v.host}, {"port", v.port}, {"connections", v.connections}};
+    json plan = {{"host", v.host}, {"port", v.port}};
+    if (v.connections) plan["connections"] = *v.connections;
+    if (!v.preset.empty()) plan["preset"] = v.preset;
     if (!v.tls.empty()) plan["tls"] = v.tls;
     if (!v.username.empty()) plan["username"] = v.username;
     if (!v.password_file.empty()) plan["password"] = read_secret(v.password_file);
@@ -355,66 +371,6 @@ class Verbs {
           show(c, c.client.remove({"v1", "dkim", v.name, v.selector}), say_done);
         },
         key);
-  }
-
-  void add_queue() {
-    CLI::App& queue = group("queue", "messages that wait");
-    verb(
-        queue, "list", "what waits, for what and until when",
-        [](Context& c, Values& v) { list_queue(c, v); },
-        [](CLI::App& command, Values& v) {
-          command.add_option("--tenant", v.tenant);
-          command.add_option("--domain", v.domain);
-          command.add_option("--destination", v.destination, "as in smarthost:acme.example");
-          command.add_option("--state", v.state, "waiting or held");
-          command.add_option("--limit", v.limit, "rows at most");
-        });
-    verb(
-        queue, "show", "all that is known of a message",
-        [](Context& c, Values& v) {
-          show(c, c.client.get({"v1", "queue", v.name}), print_record);
-        },
-        [](CLI::App& command, Values& v) { command.add_option("ID", v.name)->required(); });
-    add_queue_change(queue, "retry", "try again at once");
-    add_queue_change(queue, "hold", "keep, but do not try");
-    add_queue_change(queue, "release", "try what was held");
-    add_queue_change(queue, "remove", "throw away; nobody is told");
-  }
-  static void list_queue(Context& c, const Values& v) {
-    std::vector<std::pair<std::string, std::string>> query;
-    for (const auto& [key, value] : {std::pair{"tenant", v.tenant},
-                                     {"domain", v.domain},
-                                     {"destination", v.destination},
-                                     {"state", v.state}}) {
-      if (!value.empty()) query.emplace_back(key, value);
-    }
-    if (v.limit > 0) query.emplace_back("limit", std::to_string(v.limit));
-    show(c, c.client.get({"v1", "queue"}, query), [](const json& answer) {
-      print_table(answer.at("messages"), {"id", "state", "destination", "attempts", "next_attempt",
-                                          "mail_from", "last_reply"});
-      std::cout << answer.at("total") << " in all\n";
-    });
-  }
-  void add_queue_change(CLI::App& queue, const std::string& name, const std::string& help) {
-    verb(
-        queue, name, help,
-        [name](Context& c, Values& v) {
-          json done = json::array();
-          for (const std::string& id : v.ids) {
-            if (name == "remove") {
-              done.push_back(c.client.remove({"v1", "queue", id}));
-              continue;
-            }
-            std::vector<std::pair<std::string, std::string>> query;
-            if (!v.reason.empty()) query.emplace_back("reason", v.reason);
-            done.push_back(c.client.post({"v1", "queue", id, name}, json::object(), query));
-          }
-          show(c, {{"messages", std::move(done)}}, say_done);
-        },
-        [name](CLI::App& command, Values& v) {
-          command.add_option("ID", v.ids)->required();
-          if (name == "hold") command.add_option("--reason", v.reason, "for whoever looks later");
-        });
   }
 
   CLI::App& app_;

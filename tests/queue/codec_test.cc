@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "core/base/bytes.h"
 #include "queue/support.h"
 
 namespace queue {
@@ -65,6 +66,73 @@ TEST(Codec, MessageComesBack) {
   EXPECT_EQ(encode_message(*out), record);
 }
 
+TEST(Codec, EventsComeBack) {
+  Message in = full_message();
+  in.kind = Kind::kEvent;
+  in.event = "connector.locked";
+  in.details = R"({"smarthost":"acme.example"})";
+  const auto out = decode_message(in.id, encode_message(in));
+  ASSERT_TRUE(out);
+  EXPECT_EQ(out->kind, Kind::kEvent);
+  EXPECT_EQ(out->event, "connector.locked");
+  EXPECT_EQ(out->details, in.details);
+}
+
+// A message as the first release wrote it: version 1, without `event`.
+TEST(Codec, RecordsOfVersionOneAreRead) {
+  const std::string record = *base::hex_decode(
+      "01"  // version
+      "0700000000000000"
+      "4000000000000000"
+      "0300000000000000"  // segment, prefix
+      "4300000000000000"
+      "0500000000000000"
+      "efbeadde"  // content, checksum
+      "03"        // kind: bounce
+      "0461636d65"
+      "0161"
+      "00"
+      "00"
+      "00"
+      "00"
+      "00"
+      "00"
+      "0172"
+      "027b7d"  // ten texts
+      "02"
+      "04"
+      "00"
+      "00"
+      "00"
+      "00"
+      "00"
+      "00"
+      "01"
+      "0162"
+      "00"
+      "00");  // times, envelope
+  const auto message = decode_message(base::Id{}, record);
+  ASSERT_TRUE(message);
+  EXPECT_EQ(message->kind, Kind::kBounce);
+  EXPECT_EQ(message->tenant, "acme");
+  EXPECT_EQ(message->related_id, "r");
+  EXPECT_EQ(message->event, "");
+  EXPECT_EQ(message->details, "{}");
+  EXPECT_EQ(message->arrival_ms, 1);
+  EXPECT_EQ(message->expiry_ms, 2);
+  ASSERT_EQ(message->envelope.recipients.size(), 1U);
+  EXPECT_EQ(message->envelope.recipients[0].address, "b");
+  EXPECT_EQ(decode_body(record)->content_size, 5U);
+}
+
+TEST(Codec, SaysWhyARecordIsNotRead) {
+  EXPECT_EQ(why_unreadable(""), "its record is damaged");
+  EXPECT_EQ(why_unreadable("\x01short"), "its record is damaged");
+  const std::string newer = why_unreadable("\x09 from the future");
+  EXPECT_NE(newer.find("version 9"), std::string::npos) << newer;
+  EXPECT_NE(newer.find("newer relayd"), std::string::npos) << newer;
+}
+
 TEST(Codec, DeliveryAndRecipientComeBack) {
   Delivery in = delivery_to("backend:acme", -1, {0, 5, UINT32_MAX});
   in.state = State::kHeld;
@@ -114,7 +182,7 @@ TEST(Codec, EveryCutAndEveryAdditionIsRefused) {
     }
     EXPECT_FALSE(decodes(which, record + '\0'));
     std::string newer = record;
-    newer[0] = 2;
+    newer[0] = 3;
     EXPECT_FALSE(decodes(which, newer));
   }
 }

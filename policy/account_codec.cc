@@ -37,7 +37,12 @@ json encode(const Smarthost& smarthost) {
           {"username", smarthost.username},
           {"sealed_password", base::base64_encode(smarthost.sealed_password)},
           {"reconnect_interval_ms", smarthost.reconnect_interval_ms},
-          {"connections", smarthost.connections}};
+          {"connections", smarthost.connections},
+          {"more_hosts", smarthost.more_hosts},
+          {"messages_per_minute", smarthost.messages_per_minute},
+          {"messages_per_day", smarthost.messages_per_day},
+          {"recipients_per_day", smarthost.recipients_per_day},
+          {"preset", smarthost.preset}};
 }
 
 Smarthost decode_smarthost(const json& record) {
@@ -49,6 +54,12 @@ Smarthost decode_smarthost(const json& record) {
   smarthost.sealed_password = from_base64(record.at("sealed_password"));
   smarthost.reconnect_interval_ms = record.at("reconnect_interval_ms");
   smarthost.connections = record.at("connections");
+  // Absent in records of versions before they were there.
+  smarthost.more_hosts = record.value("more_hosts", std::vector<std::string>());
+  smarthost.messages_per_minute = record.value("messages_per_minute", 0U);
+  smarthost.messages_per_day = record.value("messages_per_day", 0U);
+  smarthost.recipients_per_day = record.value("recipients_per_day", 0U);
+  smarthost.preset = record.value("preset", "");
   return smarthost;
 }
 
@@ -186,6 +197,30 @@ base::Result<Tenant> decode_tenant(std::string_view tenant_name, std::string_vie
                        " cannot be read: " + damage.what());
   }
   return tenant;
+}
+
+std::string encode_lock(const SmarthostAccount& account, const SmarthostLock& lock) {
+  const json record = {{"tenant", account.tenant},
+                       {"host", account.host},
+                       {"username", account.username},
+                       {"failures", lock.failures},
+                       {"last_failure_ms", lock.last_failure_ms},
+                       {"locked_ms", lock.locked_ms},
+                       {"reply", lock.reply}};
+  return record.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+base::Result<std::pair<SmarthostAccount, SmarthostLock>> decode_lock(std::string_view text) {
+  try {
+    const json record = json::parse(text);
+    return std::pair(
+        SmarthostAccount{record.at("tenant"), record.at("host"), record.at("username")},
+        SmarthostLock{record.at("failures"), record.at("last_failure_ms"), record.at("locked_ms"),
+                      record.at("reply")});
+  } catch (const std::exception& damage) {
+    return base::error("accounts: the lock of a smarthost cannot be read: " +
+                       std::string(damage.what()));
+  }
 }
 
 }  // namespace policy

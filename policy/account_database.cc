@@ -13,6 +13,7 @@ namespace policy {
 namespace {
 
 constexpr std::string_view kTenantPrefix = "tenant/";
+constexpr std::string_view kLockPrefix = "lock/";
 constexpr std::string_view kSchemaKey = "schema";
 constexpr std::string_view kKeyCheckKey = "key-check";
 constexpr std::string_view kSchema = "1";
@@ -136,6 +137,34 @@ base::Status AccountDatabase::check_meta(const std::string& key_check) {
 }
 
 base::Result<std::map<std::string, std::string>> AccountDatabase::load() const {
+  return load(kTenantPrefix);
+}
+
+base::Result<std::map<std::string, std::string>> AccountDatabase::load_locks() const {
+  return load(kLockPrefix);
+}
+
+base::Status AccountDatabase::write_lock(const std::string& key,
+                                         const std::optional<std::string>& record) {
+  Transaction transaction;
+  int rc = transaction.begin(state_->environment, 0);
+  if (rc != 0) return failure("cannot start a transaction", rc);
+  const std::string key_text = std::string(kLockPrefix) + key;
+  MDB_val key_value = as_value(key_text);
+  if (record) {
+    MDB_val value = as_value(*record);
+    rc = mdb_put(transaction.get(), state_->dbi, &key_value, &value, 0);
+  } else {
+    rc = mdb_del(transaction.get(), state_->dbi, &key_value, nullptr);
+    if (rc == MDB_NOTFOUND) rc = 0;
+  }
+  if (rc == 0) rc = transaction.commit();
+  if (rc != 0) return failure("cannot write the lock of a smarthost", rc);
+  return base::Ok{};
+}
+
+base::Result<std::map<std::string, std::string>> AccountDatabase::load(
+    std::string_view prefix) const {
   Transaction transaction;
   int rc = transaction.begin(state_->environment, MDB_RDONLY);
   if (rc != 0) return failure("cannot start a transaction", rc);
@@ -143,11 +172,11 @@ base::Result<std::map<std::string, std::string>> AccountDatabase::load() const {
   rc = mdb_cursor_open(transaction.get(), state_->dbi, &cursor);
   if (rc != 0) return failure("cannot read", rc);
   std::map<std::string, std::string> records;
-  MDB_val key = as_value(kTenantPrefix);
+  MDB_val key = as_value(prefix);
   MDB_val value{};
   rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-  while (rc == 0 && as_text(key).substr(0, kTenantPrefix.size()) == kTenantPrefix) {
-    records.emplace(as_text(key).substr(kTenantPrefix.size()), as_text(value));
+  while (rc == 0 && as_text(key).starts_with(prefix)) {
+    records.emplace(as_text(key).substr(prefix.size()), as_text(value));
     rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
   }
   mdb_cursor_close(cursor);

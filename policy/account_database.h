@@ -1,6 +1,7 @@
-// The accounts' LMDB environment: one JSON record a tenant under "tenant/NAME", the version of the
-// form under "schema", and a check value that tells when master.key is not the one the accounts
-// were made with. Knows nothing of what the records mean. Not thread-safe: AccountStore serializes.
+// The accounts' LMDB environment: one JSON record a tenant under "tenant/NAME", one a failing login
+// at a smarthost under "lock/KEY", the version of the form under "schema", and a check value that
+// tells when master.key is not the one the accounts were made with. Knows nothing of what the
+// records mean. Not thread-safe: AccountStore serializes.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/base/result.h"
 
@@ -26,12 +28,16 @@ class AccountDatabase {
 
   // By tenant name.
   base::Result<std::map<std::string, std::string>> load() const;
+  // What is kept about logins at smarthosts, by a key of at most 400 octets.
+  base::Result<std::map<std::string, std::string>> load_locks() const;
+  base::Status write_lock(const std::string& key, const std::optional<std::string>& record);
   // One synchronous transaction; nullopt deletes. All or nothing.
   base::Status write(const std::map<std::string, std::optional<std::string>>& records);
 
  private:
   AccountDatabase();
   base::Status check_meta(const std::string& key_check);
+  base::Result<std::map<std::string, std::string>> load(std::string_view prefix) const;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "core/base/bytes.h"
@@ -25,6 +26,23 @@ base::Result<std::string> normalized_address(std::string_view text) {
   const auto parsed = mail::parse_mailbox(text);
   if (!parsed.ok()) return parsed.error();
   return mail::normalize_address(*parsed);
+}
+
+// The sealed passwords that the tenant's smarthosts have for an account.
+std::set<std::string> passwords_of(const Accounts& accounts, const SmarthostAccount& account) {
+  std::set<std::string> passwords;
+  const auto look = [&](const std::optional<Smarthost>& smarthost) {
+    if (smarthost && smarthost->host == account.host && smarthost->username == account.username) {
+      passwords.insert(smarthost->sealed_password);
+    }
+  };
+  const Tenant* tenant = accounts.tenant(account.tenant);
+  if (tenant == nullptr) return passwords;
+  for (const auto& [domain_name, domain] : tenant->domains) {
+    look(domain.smarthost);
+    for (const auto& [text, address] : domain.addresses) look(address.smarthost);
+  }
+  return passwords;
 }
 
 void note(Removed& removed, const SupportAddress& address) {
@@ -54,6 +72,8 @@ struct AccountStore::State {
   AccountsSnapshot current;
   std::mutex callbacks_mutex;
   std::vector<std::function<void(const AccountsSnapshot&)>> callbacks;
+  mutable std::mutex locks_mutex;
+  std::map<SmarthostAccount, SmarthostLock> locks;
 
   [[nodiscard]] AccountsSnapshot snapshot() const {
     const std::lock_guard lock(snapshot_mutex);
@@ -77,6 +97,7 @@ struct AccountStore::State {
       if (!written.ok()) return written.error();
       if (draft.touched.empty()) return edited;
       next = std::make_shared<const Accounts>(std::move(draft.tenants));
+      forget_locks(draft.touched, *before, *next);
       const std::lock_guard publish(snapshot_mutex);
       current = next;
       return edited;
@@ -101,6 +122,42 @@ struct AccountStore::State {
     for (const auto& [touched, record] : records) draft.touched.insert(touched);
     if (records.empty()) return base::Ok{};
     return database->write(records);
+  }
+
+  // A changed password is a new chance. Called with change_mutex held.
+  void forget_locks(const std::set<std::string>& tenants, const Accounts& before,
+                    const Accounts& next) {
+    std::vector<SmarthostAccount> gone;
+    {
+      const std::lock_guard lock(locks_mutex);
+      for (const auto& [account, held] : locks) {
+        if (!tenants.contains(account.tenant)) continue;
+        const auto passwords = passwords_of(next, account);
+        if (passwords.empty() || passwords != passwords_of(before, account)) {
+          gone.push_back(account);
+        }
+      }
+    }
+    // Not written: it is found again at the next start, and one probe then ends it.
+    for (const SmarthostAccount& account : gone) (void)keep_lock(account, std::nullopt);
+  }
+
+  // With change_mutex held: the database is not thread-safe.
+  base::Status keep_lock(const SmarthostAccount& account,
+                         const std::optional<SmarthostLock>& held) {
+    {
+      const std::lock_guard lock(locks_mutex);
+      if (held) {
+        locks[account] = *held;
+      } else if (locks.erase(account) == 0) {
+        return base::Ok{};
+      }
+    }
+    const std::string key =
+        credential_digest(options.digest_key, "lock\n" + account.tenant + "\n" + account.host +
+                                                  "\n" + account.username);
+    return database->write_lock(key,
+                                held ? std::optional(encode_lock(account, *held)) : std::nullopt);
   }
 
   void tell(const AccountsSnapshot& next) {
@@ -148,6 +205,13 @@ base::Result<std::unique_ptr<AccountStore>> AccountStore::open(AccountStoreOptio
     tenants.emplace(name, tenant.take());
   }
   state.current = std::make_shared<const Accounts>(std::move(tenants));
+  const auto locks = state.database->load_locks();
+  if (!locks.ok()) return locks.error();
+  for (const auto& [key, record] : *locks) {
+    auto lock = decode_lock(record);
+    if (!lock.ok()) return lock.error();
+    state.locks.insert(lock.take());
+  }
   return store;
 }
 
@@ -367,6 +431,42 @@ base::Status AccountStore::set_verification(std::string_view text, Verification 
     at->second.verification = verification;
     return base::Ok{};
   });
+}
+
+std::map<SmarthostAccount, SmarthostLock> AccountStore::smarthost_locks() const {
+  const std::lock_guard lock(state_->locks_mutex);
+  return state_->locks;
+}
+
+std::optional<SmarthostLock> AccountStore::smarthost_lock(const SmarthostAccount& account) const {
+  const std::lock_guard lock(state_->locks_mutex);
+  const auto at = state_->locks.find(account);
+  return at == state_->locks.end() ? std::nullopt : std::optional(at->second);
+}
+
+base::Status AccountStore::keep_smarthost_lock(const SmarthostAccount& account,
+                                               const std::optional<SmarthostLock>& held) {
+  // A login that succeeds where nothing is held against the account is the rule, and costs no more.
+  if (!held && !smarthost_lock(account)) return base::Ok{};
+  const std::lock_guard lock(state_->change_mutex);
+  return state_->keep_lock(account, held);
+}
+
+base::Result<bool> AccountStore::unlock_smarthost(std::string_view key) {
+  const AccountsSnapshot accounts = snapshot();
+  const auto account = accounts->smarthost_account(key);
+  if (!account) return no_such("smarthost of", key);
+  bool was_locked = false;
+  {
+    const std::lock_guard lock(state_->change_mutex);
+    const auto held = smarthost_lock(*account);
+    was_locked = held && held->locked();
+    if (base::Status status = state_->keep_lock(*account, std::nullopt); !status.ok()) {
+      return status.error();
+    }
+  }
+  state_->tell(accounts);
+  return was_locked;
 }
 
 std::string AccountStore::digest(std::string_view secret) const {

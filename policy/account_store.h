@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "core/base/limits.h"
 #include "core/base/result.h"
 #include "policy/accounts.h"
+#include "policy/smarthost_lock.h"
 
 namespace policy {
 
@@ -30,7 +32,21 @@ struct SmarthostPlan {
   std::optional<std::string> password;  // nullopt keeps the one there is, for the same user name
   std::int64_t reconnect_interval_ms = 30'000;
   unsigned connections = 2;
+  std::vector<std::string> more_hosts;
+  unsigned messages_per_minute = 0;
+  unsigned messages_per_day = 0;
+  unsigned recipients_per_day = 0;
+  std::string preset;
 };
+
+// What a provider lets one account send; keys that are set beside `preset` win over it.
+struct SmarthostPreset {
+  std::string_view name;
+  unsigned connections, messages_per_minute, messages_per_day, recipients_per_day;
+};
+// nullptr where there is none of that name.
+const SmarthostPreset* smarthost_preset(std::string_view name);
+
 struct AddressPlan {
   std::string address;
   std::optional<SmarthostPlan> smarthost;
@@ -119,6 +135,18 @@ class AccountStore {
   base::Status activate_dkim_key(std::string_view domain, std::string_view selector);
   base::Status remove_dkim_key(std::string_view domain, std::string_view selector);
   base::Status set_verification(std::string_view address, Verification state);
+
+  // The accounts at smarthosts whose last login failed (product rule O3). They outlive the process;
+  // a record goes with its account and with a change of the account's password.
+  [[nodiscard]] std::map<SmarthostAccount, SmarthostLock> smarthost_locks() const;
+  [[nodiscard]] std::optional<SmarthostLock> smarthost_lock(const SmarthostAccount& account) const;
+  // nullopt: the login succeeded, nothing is held against it. On disk when it returns; after an
+  // error it holds until the process ends. Does not call on_change.
+  base::Status keep_smarthost_lock(const SmarthostAccount& account,
+                                   const std::optional<SmarthostLock>& lock);
+  // The operator's word that the account is mended; on_change is called. Not an error where the
+  // account was not locked: false. `key` as in Accounts::Route.
+  base::Result<bool> unlock_smarthost(std::string_view key);
 
   // Digest of a presented secret, for comparison in constant time with Credential::digest.
   [[nodiscard]] std::string digest(std::string_view secret) const;

@@ -119,4 +119,12 @@ const Smarthost* Accounts::smarthost_by_key(std::string_view key) const {
   return owner != nullptr && owner->smarthost ? &*owner->smarthost : nullptr;
 }
 
+std::optional<SmarthostAccount> Accounts::smarthost_account(std::string_view key) const {
+  const Smarthost* smarthost = smarthost_by_key(key);
+  if (smarthost == nullptr) return std::nullopt;
+  const std::size_t at = key.rfind('@');
+  const Domain* owner = domain(at == std::string_view::npos ? key : key.substr(at + 1));
+  return SmarthostAccount{owner->tenant, smarthost->host, smarthost->username};
+}
+
 }  // namespace policy

@@ -13,11 +13,12 @@
 
 #include "core/base/result.h"
 #include "dkim/signer.h"
+#include "policy/smarthost_lock.h"
 
 namespace policy {
 
 enum class Mode { kTwoWay, kOutboundOnly };                // "two-way", "outbound-only"
-enum class InboundMode { kStandard, kEnhanced, kStrict };  // product rule A2
+enum class InboundMode { kStandard, kEnhanced, kStrict };  // product rule A2; in this order
 enum class SmarthostTls { kStartTls, kImplicit, kNone };
 enum class TicketFormat { kJson, kRfc822, kMailgun };
 enum class Verification { kUnverified, kPending, kVerified, kFailed };  // product rule D9
@@ -42,6 +43,12 @@ struct Smarthost {
   std::string sealed_password;  // certs::Sealer, context "smarthost/KEY"
   std::int64_t reconnect_interval_ms = 30'000;
   unsigned connections = 2;
+  std::vector<std::string> more_hosts;  // tried in order where `host` cannot be used
+  // Most that is sent, over sliding windows; 0: no limit.
+  unsigned messages_per_minute = 0;
+  unsigned messages_per_day = 0;
+  unsigned recipients_per_day = 0;
+  std::string preset;  // the name the limits came from, "" for none
   bool operator==(const Smarthost&) const = default;
 };
 
@@ -123,6 +130,8 @@ class Accounts {
   };
   [[nodiscard]] std::optional<Route> route(const SupportAddress& address) const;
   [[nodiscard]] const Smarthost* smarthost_by_key(std::string_view key) const;
+  // Whose login that smarthost uses; nullopt where there is none of that key.
+  [[nodiscard]] std::optional<SmarthostAccount> smarthost_account(std::string_view key) const;
 
  private:
   const std::map<std::string, Tenant> tenants_;

@@ -139,6 +139,11 @@ class Applier {
     next.username = plan.username;
     next.reconnect_interval_ms = plan.reconnect_interval_ms;
     next.connections = plan.connections;
+    next.more_hosts = plan.more_hosts;
+    next.messages_per_minute = plan.messages_per_minute;
+    next.messages_per_day = plan.messages_per_day;
+    next.recipients_per_day = plan.recipients_per_day;
+    next.preset = plan.preset;
     if (!plan.username.empty()) {
       const bool same_user = current && current->username == plan.username;
       if (!plan.password && !same_user) return refuse(where, "a user name needs a password");

@@ -14,6 +14,7 @@ constexpr std::size_t kUrlOctets = 2048;
 constexpr std::size_t kUsernameOctets = 255;
 constexpr std::size_t kPasswordOctets = 4096;
 constexpr std::size_t kAuthservIdsMax = 20;
+constexpr std::size_t kHostsMax = 8;
 constexpr std::int64_t kReconnectLongestMs = base::kDay;
 
 bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -29,6 +30,21 @@ bool is_ip(const std::string& text) {
   return inet_pton(AF_INET, text.c_str(), &buffer) == 1 ||
          inet_pton(AF_INET6, text.c_str(), &buffer) == 1;
 }
+
+base::Status check_host(const std::string& host) {
+  if (is_ip(host)) return base::Ok{};
+  const auto normalized = mail::normalize_domain(host);
+  if (!normalized.ok()) return base::error("host: " + normalized.message());
+  return base::Ok{};
+}
+
+// What the providers let one account do; they count over sliding windows, as relayd does.
+// exchange-online: Microsoft's "Exchange Online limits", SMTP AUTH client submission.
+// google-relay: Google's "SMTP relay service", limits of one user.
+constexpr SmarthostPreset kPresets[] = {
+    {"exchange-online", 3, 30, 0, 10'000},
+    {"google-relay", 5, 0, 10'000, 10'000},
+};
 
 }  // namespace
 
@@ -61,11 +77,24 @@ base::Status check_backend_url(std::string_view url) {
   return base::Ok{};
 }
 
+const SmarthostPreset* smarthost_preset(std::string_view name) {
+  for (const SmarthostPreset& preset : kPresets) {
+    if (preset.name == name) return &preset;
+  }
+  return nullptr;
+}
+
 base::Status check_smarthost(const SmarthostPlan& plan, const base::Limits& limits) {
   if (plan.host.empty()) return base::error("host is missing");
-  if (!is_ip(plan.host)) {
-    const auto normalized = mail::normalize_domain(plan.host);
-    if (!normalized.ok()) return base::error("host: " + normalized.message());
+  if (base::Status status = check_host(plan.host); !status.ok()) return status;
+  if (plan.more_hosts.size() >= kHostsMax) {
+    return base::error("hosts: at most " + std::to_string(kHostsMax));
+  }
+  for (const std::string& host : plan.more_hosts) {
+    if (base::Status status = check_host(host); !status.ok()) return status;
+  }
+  if (!plan.preset.empty() && smarthost_preset(plan.preset) == nullptr) {
+    return base::error("preset is exchange-online or google-relay");
   }
   if (plan.port < 1 || plan.port > 65535) return base::error("port is between 1 and 65535");
   if (plan.connections < 1 || plan.connections > limits.smarthost_connections) {

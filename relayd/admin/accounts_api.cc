@@ -27,12 +27,14 @@ json domains_list(const Exchange& exchange, const policy::Accounts& accounts, Ro
   return rows;
 }
 
-void add_smarthost(const std::string& key, const std::optional<policy::Smarthost>& smarthost,
-                   json& rows) {
-  if (!smarthost) return;
-  json row = to_json(*smarthost);
+// A smarthost with its key and what is held against its account (product rule O3).
+json smarthost_json(const std::string& key, const policy::Smarthost& smarthost,
+                    const policy::Accounts& accounts, const policy::AccountStore& store) {
+  json row = to_json(smarthost);
   row["key"] = key;
-  rows.push_back(std::move(row));
+  const auto account = accounts.smarthost_account(key);
+  row.update(lock_json(account ? store.smarthost_lock(*account) : std::nullopt));
+  return row;
 }
 
 std::string smarthost_key(const std::string& text) {
@@ -133,12 +135,18 @@ class AccountsApi {
   }
 
   void smarthosts(const ExchangePtr& exchange) const {
+    const auto snapshot = accounts();
+    const auto add = [&](const std::string& key, const std::optional<policy::Smarthost>& smarthost,
+                         json& rows) {
+      if (!smarthost) return;
+      rows.push_back(smarthost_json(key, *smarthost, *snapshot, *options_.accounts));
+    };
     exchange->reply(
         200, {{"smarthosts",
-               domains_list(*exchange, *accounts(), [](const policy::Domain& domain, json& rows) {
-                 add_smarthost(domain.name, domain.smarthost, rows);
+               domains_list(*exchange, *snapshot, [&](const policy::Domain& domain, json& rows) {
+                 add(domain.name, domain.smarthost, rows);
                  for (const auto& [text, address] : domain.addresses) {
-                   add_smarthost(text, address.smarthost, rows);
+                   add(text, address.smarthost, rows);
                  }
                })}});
   }
@@ -147,9 +155,13 @@ class AccountsApi {
     const std::string key = smarthost_key(exchange->arguments[0]);
     const policy::Smarthost* smarthost = snapshot->smarthost_by_key(key);
     if (smarthost == nullptr) return missing(exchange, "smarthost of");
-    json row = to_json(*smarthost);
-    row["key"] = key;
-    exchange->reply(200, row);
+    exchange->reply(200, smarthost_json(key, *smarthost, *snapshot, *options_.accounts));
+  }
+  void unlock_smarthost(const ExchangePtr& exchange) const {
+    const std::string key = smarthost_key(exchange->arguments[0]);
+    const auto was_locked = options_.accounts->unlock_smarthost(key);
+    if (!was_locked.ok()) return refuse(exchange, was_locked.error());
+    exchange->reply(200, {{"key", key}, {"was_locked", *was_locked}});
   }
   void remove_smarthost(const ExchangePtr& exchange) const {
     queue::Filter filter;
@@ -216,6 +228,7 @@ void register_accounts(Router& router, const AdminOptions& options) {
   route("GET", "/v1/smarthosts", &AccountsApi::smarthosts);
   route("GET", "/v1/smarthosts/*", &AccountsApi::smarthost);
   route("DELETE", "/v1/smarthosts/*", &AccountsApi::remove_smarthost);
+  route("POST", "/v1/smarthosts/*/unlock", &AccountsApi::unlock_smarthost);
   route("GET", "/v1/backends", &AccountsApi::backends);
   route("GET", "/v1/backends/*", &AccountsApi::backend);
   route("POST", "/v1/backends/*/rotate-secret", &AccountsApi::rotate_secret);

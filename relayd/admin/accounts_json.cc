@@ -82,12 +82,34 @@ json to_json(const policy::Credential& credential) {
 }
 
 json to_json(const policy::Smarthost& smarthost) {
-  return {{"host", smarthost.host},
-          {"port", smarthost.port},
-          {"tls", policy::name(smarthost.tls)},
-          {"username", smarthost.username},
-          {"reconnect_interval", base::format_duration_ms(smarthost.reconnect_interval_ms)},
-          {"connections", smarthost.connections}};
+  json row = {{"host", smarthost.host},
+              {"port", smarthost.port},
+              {"tls", policy::name(smarthost.tls)},
+              {"username", smarthost.username},
+              {"reconnect_interval", base::format_duration_ms(smarthost.reconnect_interval_ms)},
+              {"connections", smarthost.connections},
+              {"messages_per_minute", smarthost.messages_per_minute},
+              {"messages_per_day", smarthost.messages_per_day},
+              {"recipients_per_day", smarthost.recipients_per_day}};
+  if (!smarthost.preset.empty()) row["preset"] = smarthost.preset;
+  if (!smarthost.more_hosts.empty()) {
+    row["hosts"] = smarthost.more_hosts;
+    row["hosts"].insert(row["hosts"].begin(), smarthost.host);
+  }
+  return row;
+}
+
+json lock_json(const std::optional<policy::SmarthostLock>& lock) {
+  json row = {{"locked", lock && lock->locked()}};
+  if (!lock) return row;
+  row["login_failures"] = lock->failures;
+  row["last_failure"] = rfc3339(lock->last_failure_ms);
+  row["last_reply"] = lock->reply;
+  if (lock->locked()) {
+    row["locked_since"] = rfc3339(lock->locked_ms);
+    row["next_probe"] = rfc3339(lock->next_probe_ms());
+  }
+  return row;
 }
 
 json to_json(const policy::SupportAddress& address, const policy::Domain& domain) {

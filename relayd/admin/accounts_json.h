@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,8 @@ nlohmann::json to_json(const policy::NewCredential& credential);  // with the pa
 nlohmann::json to_json(const policy::Removed& removed);
 nlohmann::json to_json(const policy::Credential& credential);
 nlohmann::json to_json(const policy::Smarthost& smarthost);
+// Whether a smarthost's account is locked, why, and when it is tried next.
+nlohmann::json lock_json(const std::optional<policy::SmarthostLock>& lock);
 nlohmann::json to_json(const policy::SupportAddress& address, const policy::Domain& domain);
 nlohmann::json to_json(const policy::Domain& domain);
 nlohmann::json to_json(const policy::Tenant& tenant);

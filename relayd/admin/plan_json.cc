@@ -99,12 +99,44 @@ class Table {
   std::string path_;
 };
 
+// `host`, then what `hosts` names beside it; one of the two is needed.
+void read_hosts(const Table& table, policy::SmarthostPlan& plan) {
+  auto hosts = table.texts("hosts").value_or(std::vector<std::string>());
+  plan.host = hosts.empty() ? table.needed_text("host") : table.text("host").value_or(hosts[0]);
+  std::erase(hosts, plan.host);
+  plan.more_hosts = std::move(hosts);
+}
+
+// A preset gives what is not said beside it.
+void read_rates(const Table& table, policy::SmarthostPlan& plan) {
+  constexpr unsigned kMost = 100'000'000;
+  plan.preset = table.text("preset").value_or("");
+  if (!plan.preset.empty()) {
+    const policy::SmarthostPreset* preset = policy::smarthost_preset(plan.preset);
+    if (preset == nullptr) {
+      throw PlanMistake{table.at("preset"), "expected: exchange-online or google-relay"};
+    }
+    plan.connections = preset->connections;
+    plan.messages_per_minute = preset->messages_per_minute;
+    plan.messages_per_day = preset->messages_per_day;
+    plan.recipients_per_day = preset->recipients_per_day;
+  }
+  const auto read = [&](const std::string& key, unsigned& value) {
+    if (const auto number = table.number(key, kMost)) value = *number;
+  };
+  read("messages_per_minute", plan.messages_per_minute);
+  read("messages_per_day", plan.messages_per_day);
+  read("recipients_per_day", plan.recipients_per_day);
+}
+
 policy::SmarthostPlan read_smarthost(const json& value, const std::string& path) {
   const Table table(
       value, path,
-      {"host", "port", "tls", "username", "password", "reconnect_interval", "connections"});
+      {"host", "hosts", "port", "tls", "username", "password", "reconnect_interval", "connections",
+       "preset", "messages_per_minute", "messages_per_day", "recipients_per_day"});
   policy::SmarthostPlan plan;
-  plan.host = table.needed_text("host");
+  read_hosts(table, plan);
+  read_rates(table, plan);
   if (const auto port = table.number("port", 65535)) plan.port = *port;
   if (const auto tls =
           table.word("tls", policy::parse_smarthost_tls, "starttls, implicit or none")) {

@@ -73,7 +73,7 @@ std::string make_report(const queue::Message& original, const std::vector<Failed
 
 std::string report_details(const queue::Message& original,
                            const std::vector<FailedRecipient>& failed,
-                           std::string_view original_headers) {
+                           std::string_view original_headers, std::string_view action) {
   std::string out =
       R"({"original_message_id":")" + base::json_escape(message_id_of(original_headers));
   out += R"(","envelope":{"mail_from":")" + base::json_escape(original.envelope.mail_from);
@@ -86,7 +86,8 @@ std::string report_details(const queue::Message& original,
   for (const FailedRecipient& one : failed) {
     if (out.back() == '}') out += ',';
     out += R"({"address":")" + base::json_escape(one.recipient.address);
-    out += R"(","action":"failed","status":")" + base::json_escape(one.status);
+    out += R"(","action":")" + std::string(action);
+    out += R"(","status":")" + base::json_escape(one.status);
     out += R"(","diagnostic":")" + base::json_escape(clean(one.diagnostic));
     out += R"(","remote":")" + base::json_escape(one.remote) + "\"}";
   }

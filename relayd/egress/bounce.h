@@ -27,9 +27,10 @@ std::string make_report(const queue::Message& original, const std::vector<Failed
                         std::string_view original_headers, std::string_view hostname,
                         std::string_view report_id, std::int64_t wall_ms);
 
-// queue::Message::details of the bounce: what the event says beside the report.
+// queue::Message::details of the bounce, or of another event about recipients: what it says beside
+// the report. `action` as in RFC 3464 2.3.3.
 std::string report_details(const queue::Message& original,
                            const std::vector<FailedRecipient>& failed,
-                           std::string_view original_headers);
+                           std::string_view original_headers, std::string_view action = "failed");
 
 }  // namespace egress

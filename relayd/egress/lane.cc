@@ -1,8 +1,11 @@
 #include "relayd/egress/lane.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "core/base/log.h"
+#include "relayd/egress/notices.h"
 #include "relayd/egress/report.h"
 
 namespace egress {
@@ -11,30 +14,50 @@ namespace {
 // A second connection is worth its login only where the first has this much before it.
 constexpr std::size_t kBacklogPerConnection = 20;
 // How many records one failed connection rewrites; the others just wait in memory.
-constexpr std::size_t kPutOffMax = 500;
+constexpr std::size_t kTellMax = 500;
 constexpr std::int64_t kLookAgainMs = 60'000;
 constexpr std::int64_t kWriteAgainMs = 5'000;
 // After a further connection was refused while another one works.
 constexpr std::int64_t kFurtherConnectionMs = 30'000;
+constexpr std::int64_t kAnotherTriesMs = 1'000;
+// After the first of several hosts failed, the one that works is used for so long.
+constexpr std::int64_t kFirstHostAgainMs = 600'000;
+
+const std::string& host_of(const policy::Smarthost& smarthost, std::size_t number) {
+  return number == 0 ? smarthost.host : smarthost.more_hosts[number - 1];
+}
 
 }  // namespace
 
-Lane::Lane(const Workplace& workplace, std::string key)
+Lane::Lane(const Workplace& workplace, LoginLocks& locks, std::string key)
     : workplace_(workplace),
+      locks_(locks),
       key_(std::move(key)),
       timer_(*workplace.loop, [this] { kick(); }),
       write_timer_(*workplace.loop, [this] {
         for (queue::DeliveryUpdate& update : std::exchange(unwritten_, {})) {
           settle(std::move(update));
         }
-      }) {}
+      }) {
+  recall_lock();
+}
 
 Lane::~Lane() = default;
+
+// What an earlier process has put off for the lock is known by its due time.
+void Lane::recall_lock() {
+  tell_left_ = kTellMax;
+  const auto account = workplace_.accounts->snapshot()->smarthost_account(key_);
+  const auto lock = account ? workplace_.accounts->smarthost_lock(*account) : std::nullopt;
+  doubtful_ = lock.has_value();
+  if (lock && lock->locked()) told_until_ms_ = lock->next_probe_ms();
+}
 
 void Lane::use(std::shared_ptr<const Settings> settings) { settings_ = std::move(settings); }
 
 void Lane::waiting(const Item& item, std::int64_t due_ms) {
   if (in_hand_.contains(item)) return;  // its outcome will say what becomes of it
+  if (due_ms == released_until_ms_) due_ms = workplace_.clock->wall_ms();  // it was under way
   if (const auto known = due_of_.find(item); known != due_of_.end()) {
     if (due_ms <= workplace_.clock->wall_ms()) paused_until_ms_ = 0;
     by_due_.erase({known->second, item});
@@ -70,8 +93,15 @@ void Lane::kick() {
     put_off("no smarthost is set for " + key_ + " any more; set one, or remove the message");
     return;
   }
+  const Obstacle held = obstacle(*smarthost, *accounts->smarthost_account(key_));
+  if (held.for_ms > 0) {
+    timer_.start_ms(std::min(held.for_ms, kLookAgainMs));
+    if (connections_.empty() && !held.why.empty())
+      tell(held.why, wall_ms + held.for_ms, false, held.may_expire);
+    return;
+  }
   const std::size_t open = connections_.size();
-  if (open >= smarthost->connections) return;
+  if (open >= cap_.allowed(smarthost->connections, workplace_.clock->steady_ms())) return;
   const std::size_t wanted = kBacklogPerConnection * open + 1;
   if (due_count(wall_ms, wanted) < wanted) return;
   const std::int64_t to_wait_ms = not_before_ms_ - workplace_.clock->steady_ms();
@@ -82,7 +112,38 @@ void Lane::kick() {
   connect(*smarthost);
 }
 
+Lane::Obstacle Lane::obstacle(const policy::Smarthost& smarthost,
+                              const policy::SmarthostAccount& account) {
+  if (!smarthost.username.empty()) {
+    switch (locks_.ask(account)) {
+      case LoginLocks::Answer::kGo:
+        break;
+      case LoginLocks::Answer::kBusy:
+        return {kAnotherTriesMs, "", false};
+      case LoginLocks::Answer::kLocked: {
+        const auto lock = workplace_.accounts->smarthost_lock(account);
+        if (!lock) break;  // unlocked this very moment
+        return {std::max<std::int64_t>(lock->next_probe_ms() - workplace_.clock->wall_ms(), 1),
+                "the account " + account.username + " at " + account.host +
+                    " is locked after failed logins (" + lock->reply + "); next probe " +
+                    base::format_rfc3339(lock->next_probe_ms()),
+                false};
+      }
+    }
+  }
+  const Rates::Wait wait = rates_.wait(smarthost, workplace_.clock->steady_ms());
+  if (wait.for_ms == 0) return {};
+  return {wait.for_ms,
+          "waits for the rate of " + wait.rate + " until " +
+              base::format_rfc3339(workplace_.clock->wall_ms() + wait.for_ms),
+          true};
+}
+
 void Lane::connect(const policy::Smarthost& smarthost) {
+  if (!tried_ || tried_->host != smarthost.host || tried_->more_hosts != smarthost.more_hosts ||
+      workplace_.clock->steady_ms() >= first_again_ms_) {
+    host_ = 0;
+  }
   tried_ = smarthost;
   auto password = smarthost.username.empty()
                       ? base::Result<std::string>(std::string())
@@ -100,11 +161,20 @@ void Lane::connect(const policy::Smarthost& smarthost) {
   };
   hooks.let_go = [this](const Item& item) { in_hand_.erase(item); };
   hooks.settle = [this](queue::DeliveryUpdate update) { settle(std::move(update)); };
-  hooks.ended = [this, raw](const std::string& refused) { ended(*raw, refused); };
-  auto connection = std::make_unique<SmtpDelivery>(workplace_, settings_, key_, smarthost,
-                                                   password.take(), std::move(hooks));
+  const policy::SmarthostAccount account =
+      workplace_.accounts->snapshot()->smarthost_account(key_).value_or(policy::SmarthostAccount{});
+  hooks.logged_in = [this, account] { locks_.accepted(account, key_); };
+  hooks.sending = [this](std::size_t recipients) {
+    rates_.recipients(recipients, workplace_.clock->steady_ms());
+  };
+  hooks.too_many_connections = [this](const smtp::Reply& reply) { too_many_connections(reply); };
+  hooks.ended = [this, raw](const Ending& ending) { ended(*raw, ending); };
+  auto connection =
+      std::make_unique<SmtpDelivery>(workplace_, settings_, key_, smarthost,
+                                     host_of(smarthost, host_), password.take(), std::move(hooks));
   *raw = connection.get();
-  connections_.emplace(*raw, std::move(connection));
+  const bool is_trial = !smarthost.username.empty() && locks_.begin(account);
+  connections_.emplace(*raw, Connection{std::move(connection), account, is_trial});
   (*raw)->start();
 }
 
@@ -113,6 +183,11 @@ std::optional<Item> Lane::take() {
   if (!unwritten_.empty() || workplace_.store->health().failure == queue::Failure::kFailed) {
     return std::nullopt;
   }
+  const auto accounts = workplace_.accounts->snapshot();
+  const policy::Smarthost* smarthost = accounts->smarthost_by_key(key_);
+  const std::int64_t steady_ms = workplace_.clock->steady_ms();
+  if (smarthost == nullptr || rates_.wait(*smarthost, steady_ms).for_ms > 0) return std::nullopt;
+  rates_.message(steady_ms);
   const Item item = by_due_.begin()->second;
   by_due_.erase(by_due_.begin());
   due_of_.erase(item);
@@ -155,23 +230,104 @@ void Lane::settled(queue::DeliveryUpdate again, queue::Failure failure) {
   }
 }
 
-void Lane::ended(SmtpDelivery* connection, const std::string& refused) {
+void Lane::ended(SmtpDelivery* connection, const Ending& ending) {
   const auto at = connections_.find(connection);
-  workplace_.loop->defer([gone = std::shared_ptr<SmtpDelivery>(std::move(at->second))] {});
+  Connection gone = std::move(at->second);
   connections_.erase(at);
+  workplace_.loop->defer([kept = std::shared_ptr<SmtpDelivery>(std::move(gone.delivery))] {});
+  if (gone.is_trial) locks_.end_trial(gone.account);
   const auto accounts = workplace_.accounts->snapshot();
   const policy::Smarthost* smarthost = accounts->smarthost_by_key(key_);
   const std::int64_t interval_ms = smarthost == nullptr ? 0 : smarthost->reconnect_interval_ms;
   not_before_ms_ = workplace_.clock->steady_ms() + interval_ms;
-  if (refused.empty()) {
-    failures_ = 0;
-    paused_until_ms_ = 0;
-  } else if (connections_.empty()) {
-    put_off(refused);
-  } else {  // one too many: what is due goes over those that work
+  tell_left_ = kTellMax;
+  switch (ending.why) {
+    case Ending::Why::kOfUse:
+      failures_ = 0;
+      paused_until_ms_ = 0;
+      break;
+    case Ending::Why::kLoginRejected:
+      // Of a password that has been changed meanwhile it says nothing.
+      if (smarthost != nullptr && tried_ == *smarthost) {
+        locks_.rejected(gone.account, key_, ending.reply);
+      }
+      if (connections_.empty()) login_rejected(gone.account, ending.text);
+      break;
+    case Ending::Why::kLoginWanted:
+      if (connections_.empty()) put_off(ending.text);
+      break;
+    case Ending::Why::kHost:
+      if (connections_.empty() && !try_another_host(smarthost)) {
+        put_off(ending.text);
+      }
+      break;
+  }
+  // One too many: what is due goes over those that work.
+  if (ending.why != Ending::Why::kOfUse && !connections_.empty()) {
     not_before_ms_ = std::max(not_before_ms_, workplace_.clock->steady_ms() + kFurtherConnectionMs);
   }
   kick();
+}
+
+// The account's lock says when it goes on, or while it is not locked the usual back-off.
+void Lane::login_rejected(const policy::SmarthostAccount& account, const std::string& why) {
+  doubtful_ = true;
+  const auto accounts = workplace_.accounts->snapshot();
+  const policy::Smarthost* smarthost = accounts->smarthost_by_key(key_);
+  if (smarthost == nullptr || locks_.ask(account) != LoginLocks::Answer::kLocked) {
+    return put_off(why, false);
+  }
+  const Obstacle held = obstacle(*smarthost, account);
+  paused_until_ms_ = 0;
+  tell(held.why, workplace_.clock->wall_ms() + held.for_ms, true, false);
+}
+
+// What was put off by a reason that is gone is due now.
+void Lane::release() {
+  failures_ = 0;
+  paused_until_ms_ = 0;
+  doubtful_ = false;
+  tell_left_ = kTellMax;
+  released_until_ms_ = std::exchange(told_until_ms_, 0);
+  const std::int64_t now_ms = workplace_.clock->wall_ms();
+  std::vector<Item> items;
+  for (auto at = by_due_.upper_bound({now_ms, Item{}});
+       at != by_due_.end() && at->first <= released_until_ms_; ++at) {
+    items.push_back(at->second);
+  }
+  for (const Item& item : items) {
+    by_due_.erase({due_of_[item], item});
+    due_of_[item] = now_ms;
+    by_due_.insert({now_ms, item});
+  }
+}
+
+// The next host of the list, at once: it is another server. After the last one the lane pauses, and
+// begins with the first again.
+bool Lane::try_another_host(const policy::Smarthost* smarthost) {
+  if (smarthost == nullptr || stopping_ || tried_ != *smarthost) return false;
+  if (host_ >= smarthost->more_hosts.size()) {
+    host_ = 0;
+    return false;
+  }
+  if (++host_ == 1) first_again_ms_ = workplace_.clock->steady_ms() + kFirstHostAgainMs;
+  base::log_info("the next host of the smarthost is tried",
+                 {{"smarthost", key_}, {"host", host_of(*smarthost, host_)}});
+  not_before_ms_ = 0;
+  return true;
+}
+
+void Lane::too_many_connections(const smtp::Reply& reply) {
+  const std::size_t working = static_cast<std::size_t>(
+      std::count_if(connections_.begin(), connections_.end(),
+                    [](const auto& one) { return one.first->logged_in(); }));
+  // Of those that are logged in one is probably what was complained of.
+  const std::size_t bearable = connections_.size() == working ? working - 1 : working;
+  cap_.lower(static_cast<unsigned>(bearable), workplace_.clock->steady_ms());
+  base::log_warning("fewer connections to the smarthost for a while, as it asked",
+                    {{"smarthost", key_},
+                     {"connections", std::max<std::size_t>(bearable, 1)},
+                     {"reply", reply.str()}});
 }
 
 void Lane::accounts_changed() {
@@ -182,36 +338,50 @@ void Lane::accounts_changed() {
   for (SmtpDelivery* connection : all) {
     if (smarthost == nullptr || connection->smarthost() != *smarthost) connection->stop();
   }
-  if (smarthost != nullptr && tried_ != *smarthost) {
-    failures_ = 0;
-    paused_until_ms_ = 0;
-  }
+  const auto account = accounts->smarthost_account(key_);
+  const bool mended = doubtful_ && account && !workplace_.accounts->smarthost_lock(*account);
+  if (mended || (smarthost != nullptr && tried_ != *smarthost)) release();
   kick();
 }
 
 // Nothing can be sent now: the lane pauses, and what is due gets the reason where the operator
-// looks.
-void Lane::put_off(const std::string& why) {
+// looks for it.
+void Lane::put_off(const std::string& why, bool may_expire) {
   const std::int64_t now_ms = workplace_.clock->wall_ms();
   paused_until_ms_ =
       now_ms + retry_delay_ms(settings_->retry_ms, ++failures_, static_cast<std::uint64_t>(now_ms));
+  tell_left_ = kTellMax;
+  tell(why, paused_until_ms_, true, may_expire);
+  timer_.start_ms(kLookAgainMs);  // where nothing comes back through the store
+}
+
+// Writes the reason to what is due, as far as tell_left_ goes: a long queue is not rewritten. What
+// was never attempted keeps its attempts; what must not be given up now is not.
+void Lane::tell(const std::string& why, std::int64_t until_ms, bool attempted, bool may_expire) {
+  const std::int64_t now_ms = workplace_.clock->wall_ms();
+  told_until_ms_ = until_ms;
   std::vector<Item> items;
   for (const auto& [due_ms, item] : by_due_) {
-    if (due_ms > now_ms || items.size() == kPutOffMax) break;
+    if (due_ms > now_ms || items.size() == tell_left_) break;
     items.push_back(item);
   }
+  tell_left_ -= items.size();
   for (const Item& item : items) {
     by_due_.erase({due_of_[item], item});
     due_of_.erase(item);
-    const auto message = workplace_.store->find(item.id);
+    auto message = workplace_.store->find(item.id);
     const auto delivery = workplace_.store->delivery(item.id, item.index);
     if (!message || !delivery || delivery->state != queue::State::kWaiting) continue;
+    const std::int64_t expiry_ms = message->expiry_ms;
+    if (!may_expire || !attempted) message->expiry_ms = std::numeric_limits<std::int64_t>::max();
     Judged judged = judge_no_attempt(*message, *delivery, why, key_, settings_->retry_ms, now_ms);
-    judged.update.next_attempt_ms = paused_until_ms_;
+    message->expiry_ms = expiry_ms;
+    if (!attempted) judged.update.attempts = delivery->attempts;
+    judged.update.next_attempt_ms = until_ms;
     add_report(workplace_, *settings_, *message, {}, judged);
+    add_notices(workplace_, *settings_, *message, *delivery, {}, key_, judged);
     settle(std::move(judged.update));
   }
-  timer_.start_ms(kLookAgainMs);  // where nothing comes back through the store
 }
 
 void Lane::stop() {

@@ -12,6 +12,9 @@
 #include <vector>
 
 #include "core/net/loop.h"
+#include "relayd/egress/login_locks.h"
+#include "relayd/egress/manners.h"
+#include "relayd/egress/rates.h"
 #include "relayd/egress/settings.h"
 #include "relayd/egress/smtp_delivery.h"
 
@@ -19,7 +22,8 @@ namespace egress {
 
 class Lane {
  public:
-  Lane(const Workplace& workplace, std::string key);
+  // `locks` are those of all lanes.
+  Lane(const Workplace& workplace, LoginLocks& locks, std::string key);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -37,20 +41,40 @@ class Lane {
   [[nodiscard]] std::size_t waiting_count() const { return due_of_.size(); }
 
  private:
+  // What keeps mail back although it is due; for_ms 0: nothing.
+  struct Obstacle {
+    std::int64_t for_ms = 0;
+    std::string why;         // "": nothing to tell
+    bool may_expire = true;  // messages may be given up meanwhile
+  };
+  [[nodiscard]] Obstacle obstacle(const policy::Smarthost& smarthost,
+                                  const policy::SmarthostAccount& account);
   void connect(const policy::Smarthost& smarthost);
   std::optional<Item> take();
   void settle(queue::DeliveryUpdate update);
   void settled(queue::DeliveryUpdate again, queue::Failure failure);
-  void ended(SmtpDelivery* connection, const std::string& refused);
-  void put_off(const std::string& why);
+  void ended(SmtpDelivery* connection, const Ending& ending);
+  void login_rejected(const policy::SmarthostAccount& account, const std::string& why);
+  void recall_lock();
+  void release();
+  bool try_another_host(const policy::Smarthost* smarthost);
+  void too_many_connections(const smtp::Reply& reply);
+  void put_off(const std::string& why, bool may_expire = true);
+  void tell(const std::string& why, std::int64_t until_ms, bool attempted, bool may_expire);
   [[nodiscard]] std::size_t due_count(std::int64_t now_ms, std::size_t count_max) const;
 
+  struct Connection {
+    std::unique_ptr<SmtpDelivery> delivery;
+    policy::SmarthostAccount account;
+    bool is_trial = false;  // of LoginLocks
+  };
   const Workplace& workplace_;
+  LoginLocks& locks_;
   const std::string key_;
   std::shared_ptr<const Settings> settings_;
   std::set<std::pair<std::int64_t, Item>> by_due_;
   std::map<Item, std::int64_t> due_of_;
-  std::map<SmtpDelivery*, std::unique_ptr<SmtpDelivery>> connections_;
+  std::map<SmtpDelivery*, Connection> connections_;
   std::set<Item> in_hand_;  // taken, until its outcome is on disk
   // Outcomes that the store had no room for. They are written again, and nothing is sent meanwhile:
   // a message whose outcome is not known to the queue would be sent twice.
@@ -62,6 +86,14 @@ class Lane {
   // connection when the smarthost is back, and a dead one is not asked anew by every message.
   std::int64_t paused_until_ms_ = 0;  // wall
   std::uint32_t failures_ = 0;        // connections of no use in a row
+  Rates rates_;
+  ConnectionCap cap_;
+  std::size_t host_ = 0;                // of the smarthost's hosts, the one in use
+  std::int64_t first_again_ms_ = 0;     // steady: then the first host is tried again
+  std::size_t tell_left_ = 0;           // records that may still be rewritten to say why they wait
+  std::int64_t told_until_ms_ = 0;      // wall: what was told to wait is due then ...
+  std::int64_t released_until_ms_ = 0;  // ... and was released before
+  bool doubtful_ = false;               // the account's last login, of this lane, failed
   bool stopping_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

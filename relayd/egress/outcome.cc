@@ -95,7 +95,10 @@ queue::DeliveryUpdate without_report(const queue::DeliveryUpdate& update,
   out.attempts = update.attempts;
   out.next_attempt_ms = update.next_attempt_ms;
   out.last_reply = update.last_reply;
-  if (update.also.empty()) return out;
+  const bool only_events = std::all_of(
+      update.also.begin(), update.also.end(),
+      [](const queue::NewMessage& also) { return also.message.kind == queue::Kind::kEvent; });
+  if (only_events) return out;  // not worth sending a message twice
   std::erase_if(out.recipients, [](const queue::RecipientStatus& recipient) {
     return recipient.state == queue::RecipientState::kFailed;
   });

@@ -4,8 +4,6 @@
 #include "relayd/egress/outgoing.h"
 
 namespace egress {
-namespace {
-
 // Where no attempt was made the header has not been read yet. A report without it is still one.
 std::string stored_headers(const Workplace& workplace, const Settings& settings,
                            const queue::Message& message) {
@@ -15,8 +13,6 @@ std::string stored_headers(const Workplace& workplace, const Settings& settings,
       read_header_section(**reader, static_cast<std::size_t>(settings.limits.header_size));
   return headers ? headers.take() : std::string();
 }
-
-}  // namespace
 
 void add_report(const Workplace& workplace, const Settings& settings, const queue::Message& message,
                 const std::string& headers, Judged& judged) {

@@ -14,4 +14,8 @@ namespace egress {
 void add_report(const Workplace& workplace, const Settings& settings, const queue::Message& message,
                 const std::string& headers, Judged& judged);
 
+// The header section of a message that was not opened for sending; "" where it cannot be read.
+std::string stored_headers(const Workplace& workplace, const Settings& settings,
+                           const queue::Message& message);
+
 }  // namespace egress

@@ -12,12 +12,16 @@ constexpr std::int64_t kStopCheckMs = 20;
 Scheduler::Scheduler(Workplace workplace, std::shared_ptr<const Settings> settings)
     : workplace_(workplace),
       settings_(std::move(settings)),
-      stop_timer_(*workplace_.loop, [this] { check_stopped(); }) {}
+      locks_(workplace_),
+      stop_timer_(*workplace_.loop, [this] { check_stopped(); }) {
+  locks_.use(settings_);
+}
 
 Scheduler::~Scheduler() = default;
 
 void Scheduler::use(std::shared_ptr<const Settings> settings) {
   settings_ = std::move(settings);
+  locks_.use(settings_);
   for (auto& [key, lane] : lanes_) lane->use(settings_);
 }
 
@@ -27,7 +31,7 @@ void Scheduler::waiting(const std::string& destination, const base::Id& id, std:
   const std::string_view key = std::string_view(destination).substr(kDestinationPrefix.size());
   auto at = lanes_.find(key);
   if (at == lanes_.end()) {
-    at = lanes_.emplace(key, std::make_unique<Lane>(workplace_, std::string(key))).first;
+    at = lanes_.emplace(key, std::make_unique<Lane>(workplace_, locks_, std::string(key))).first;
     at->second->use(settings_);
   }
   at->second->waiting({id, index}, due_ms);
@@ -35,6 +39,7 @@ void Scheduler::waiting(const std::string& destination, const base::Id& id, std:
 }
 
 void Scheduler::accounts_changed() {
+  locks_.accounts_changed();
   for (auto& [key, lane] : lanes_) lane->accounts_changed();
 }
 

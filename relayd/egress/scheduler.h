@@ -8,6 +8,7 @@
 #include <string>
 
 #include "relayd/egress/lane.h"
+#include "relayd/egress/login_locks.h"
 #include "relayd/egress/settings.h"
 
 namespace egress {
@@ -35,6 +36,7 @@ class Scheduler {
 
   const Workplace workplace_;
   std::shared_ptr<const Settings> settings_;
+  LoginLocks locks_;
   std::map<std::string, std::unique_ptr<Lane>, std::less<>> lanes_;
   net::Timer stop_timer_;
   std::int64_t stop_by_ms_ = 0;  // steady; 0: not stopping

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "core/base/log.h"
+#include "relayd/egress/manners.h"
+#include "relayd/egress/notices.h"
 #include "relayd/egress/report.h"
 
 namespace egress {
@@ -31,33 +33,49 @@ smtp::ClientOptions client_options(const Settings& settings, const policy::Smart
   return options;
 }
 
+// RFC 5321 4.5.3.1.10: "too many recipients" is no verdict on those it is said to.
+void soften(const smtp::MessageDone& done, std::vector<smtp::Reply>& replies) {
+  const bool others = std::any_of(
+      done.recipients.begin(), done.recipients.end(),
+      [](const auto& outcome) { return outcome.reply.positive() || outcome.from_end_of_data; });
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    if (done.recipients[i].from_end_of_data) continue;
+    if (means_too_many_recipients(replies[i], others)) {
+      replies[i].code = 452;
+      replies[i].enhanced = "4.5.3";
+    }
+  }
+}
+
 }  // namespace
 
 SmtpDelivery::SmtpDelivery(const Workplace& workplace, std::shared_ptr<const Settings> settings,
-                           std::string lane, policy::Smarthost smarthost, std::string password,
-                           Hooks hooks)
+                           std::string lane, policy::Smarthost smarthost, std::string host,
+                           std::string password, Hooks hooks)
     : workplace_(workplace),
       settings_(std::move(settings)),
       lane_(std::move(lane)),
       smarthost_(std::move(smarthost)),
+      host_(std::move(host)),
       hooks_(std::move(hooks)),
       machine_(client_options(*settings_, smarthost_, std::move(password)), settings_->limits),
-      timer_(*workplace.loop, [this] {
-        if (stream_) stream_.reset();
-        on_closed(connected_ ? "the smarthost did not answer in time" : "no connection in time");
-      }) {}
+      timer_(*workplace.loop, [this] { on_closed("the smarthost did not answer in time"); }) {}
 
 SmtpDelivery::~SmtpDelivery() = default;
 
 void SmtpDelivery::start() {
   const std::weak_ptr<bool> alive = alive_;
-  dns::resolve_host(
-      *workplace_.resolver, smarthost_.host, [this, alive](const dns::HostAddresses& found) {
-        if (alive.expired() || ended_) return;
-        addresses_ = found.ips;
-        last_error_ = "cannot find the address of " + smarthost_.host + ": " + found.error;
-        connect_next();
+  connector_ = std::make_unique<Connector>(
+      workplace_, settings_->limits,
+      [this](std::unique_ptr<Wire> wire) { connected(std::move(wire)); },
+      [this](const std::string& why) {
+        end({Ending::Why::kHost, why, {}});
       });
+  dns::resolve_host(*workplace_.resolver, host_, [this, alive](const dns::HostAddresses& found) {
+    if (alive.expired() || ended_) return;
+    if (!found.ips.empty()) return connector_->start(found.ips, smarthost_.port);
+    end({Ending::Why::kHost, "cannot find the address of " + host_ + ": " + found.error, {}});
+  });
 }
 
 void SmtpDelivery::stop() {
@@ -65,44 +83,31 @@ void SmtpDelivery::stop() {
   if (!item_) end({});
 }
 
-void SmtpDelivery::connect_next() {
-  while (!addresses_.empty()) {
-    const std::string ip = addresses_.front();
-    addresses_.erase(addresses_.begin());
-    const auto address = net::SocketAddress::from_ip(ip, smarthost_.port);
-    if (!address) {
-      last_error_ = address.message();
-      continue;
-    }
-    stream_ = std::make_unique<net::Stream>(
-        *workplace_.loop, *this,
-        net::StreamLimits{static_cast<std::size_t>(settings_->limits.stream_input),
-                          static_cast<std::size_t>(settings_->limits.stream_output)});
-    timer_.start_ms(settings_->limits.connect_timeout);
-    last_error_ = address->str();
-    stream_->connect(*address);
-    return;
-  }
-  end(last_error_);
-}
-
-void SmtpDelivery::on_connected() {
-  connected_ = true;
+void SmtpDelivery::connected(std::unique_ptr<Wire> wire) {
+  if (ended_) return;
+  wire_ = std::move(wire);
+  wire_->give_to(*this);
   if (smarthost_.tls == policy::SmarthostTls::kImplicit) {
     timer_.start_ms(settings_->limits.tls_timeout);
-    stream_->start_tls_client(settings_->tls.get(), smarthost_.host);
+    wire_->stream.start_tls_client(settings_->tls.get(), host_);
     return;
   }
+  restart_timer();
   pump();
 }
 
 void SmtpDelivery::on_tls() {
   machine_.tls_started();
+  restart_timer();
   pump();
 }
 
 std::size_t SmtpDelivery::on_input(std::span<char> bytes) {
-  machine_.feed({bytes.data(), bytes.size()});
+  if (ended_) return bytes.size();
+  const std::string_view input(bytes.data(), bytes.size());
+  machine_.feed(input);
+  // A peer that gives its reply octet by octet has no more time for it than another.
+  if (input.find('\n') != std::string_view::npos) restart_timer();
   pump();
   return bytes.size();
 }
@@ -111,12 +116,7 @@ void SmtpDelivery::on_output_empty() { pump(); }
 
 void SmtpDelivery::on_closed(std::string_view reason) {
   if (ended_) return;
-  if (!connected_) {
-    last_error_ = std::string(reason);
-    connect_next();
-    return;
-  }
-  stream_.reset();
+  workplace_.loop->defer([gone = std::shared_ptr<Wire>(std::move(wire_))] {});
   machine_.closed(reason);
   pump();
 }
@@ -132,14 +132,14 @@ void SmtpDelivery::pump() {
 
 SmtpDelivery::Next SmtpDelivery::act(smtp::Action& action) {
   if (std::holds_alternative<smtp::NeedReply>(action)) {
+    if (machine_.has_output()) restart_timer();
     flush();
-    restart_timer();
     return Next::kWait;
   }
   if (std::holds_alternative<smtp::BeginTls>(action)) {
     if (!flush()) return Next::kWait;
     timer_.start_ms(settings_->limits.tls_timeout);
-    stream_->start_tls_client(settings_->tls.get(), smarthost_.host);
+    wire_->stream.start_tls_client(settings_->tls.get(), host_);
     return Next::kWait;
   }
   if (std::holds_alternative<smtp::Ready>(action)) return next_message();
@@ -148,20 +148,25 @@ SmtpDelivery::Next SmtpDelivery::act(smtp::Action& action) {
     message_done(*done);
     return Next::kContinue;
   }
-  const auto& finished = std::get<smtp::Finished>(action);
-  flush();
-  if (finished.why == smtp::Finished::Why::kQuit || was_of_use_) {
-    end({});
-  } else {
-    end(finished.text + (finished.reply.code != 0 ? ": " + finished.reply.str() : ""));
-  }
+  close_down(std::get<smtp::Finished>(action));
   return Next::kWait;
+}
+
+void SmtpDelivery::close_down(const smtp::Finished& finished) {
+  flush();
+  if (says_too_many_connections(finished.reply)) hooks_.too_many_connections(finished.reply);
+  if (finished.why == smtp::Finished::Why::kQuit || was_of_use_) return end({});
+  const bool rejected =
+      finished.why == smtp::Finished::Why::kAuthRejected && blames_account(finished.reply);
+  end({rejected ? Ending::Why::kLoginRejected : Ending::Why::kHost, finished.text, finished.reply});
 }
 
 SmtpDelivery::Next SmtpDelivery::next_message() {
   was_of_use_ = true;
   item_ = stopping_ ? std::nullopt : hooks_.take();
   if (!item_) {
+    note_login();
+    quitting_ = true;
     machine_.quit();
     return Next::kContinue;
   }
@@ -194,13 +199,14 @@ SmtpDelivery::Next SmtpDelivery::next_message() {
   }
   outgoing_ = std::move(std::get<std::unique_ptr<Outgoing>>(opened));
   content_sent_ = false;
+  hooks_.sending(recipients_.size());
   machine_.send_message(outgoing_->message().envelope, recipients_, outgoing_->size());
   return Next::kContinue;
 }
 
 SmtpDelivery::Next SmtpDelivery::send_more() {
   while (!content_sent_) {
-    if (!flush() || stream_->output_pending() > kOutputAhead) {
+    if (!flush() || wire_->stream.output_pending() > kOutputAhead) {
       restart_timer();
       return Next::kWait;
     }
@@ -235,7 +241,7 @@ void SmtpDelivery::hold(const std::string& why, bool alarm) {
   base::log_error(alarm ? "header guard stopped a message" : "message cannot be read",
                   {{"id", item_->id.str()}, {"reason", why}});
   item_.reset();
-  stream_.reset();
+  workplace_.loop->defer([gone = std::shared_ptr<Wire>(std::move(wire_))] {});
   hooks_.settle(std::move(update));
   end({});
 }
@@ -244,10 +250,18 @@ void SmtpDelivery::message_done(const smtp::MessageDone& done) {
   std::vector<smtp::Reply> replies;
   replies.reserve(done.recipients.size());
   for (const auto& outcome : done.recipients) replies.push_back(outcome.reply);
+  for (const smtp::Reply& reply : replies) {
+    if (!says_too_many_connections(reply)) continue;
+    hooks_.too_many_connections(reply);
+    break;
+  }
+  if (login_is_wanted(replies)) return;
+  note_login();
+  soften(done, replies);
   const queue::Message& message = outgoing_->message();
   const std::int64_t now_ms = workplace_.clock->wall_ms();
-  Judged judged = judge_replies(message, outgoing_->delivery(), replies, smarthost_.host,
-                                settings_->retry_ms, now_ms);
+  Judged judged =
+      judge_replies(message, outgoing_->delivery(), replies, host_, settings_->retry_ms, now_ms);
   base::log_info(judged.update.finished ? "sent" : "deferred",
                  {{"id", message.id.str()},
                   {"smarthost", lane_},
@@ -256,6 +270,8 @@ void SmtpDelivery::message_done(const smtp::MessageDone& done) {
                   {"reply", replies.empty() ? std::string() : replies.front().str()},
                   {"waited_ms", now_ms - message.arrival_ms}});
   add_report(workplace_, *settings_, message, outgoing_->headers(), judged);
+  add_notices(workplace_, *settings_, message, outgoing_->delivery(), outgoing_->headers(), host_,
+              judged);
   item_.reset();
   hooks_.settle(std::move(judged.update));
   outgoing_.reset();
@@ -263,32 +279,58 @@ void SmtpDelivery::message_done(const smtp::MessageDone& done) {
 
 bool SmtpDelivery::flush() {
   output_ += machine_.take_output();
-  while (!output_.empty() && stream_) {
+  while (!output_.empty() && wire_) {
     const std::size_t room = static_cast<std::size_t>(settings_->limits.stream_output) -
-                             std::min(stream_->output_pending(),
+                             std::min(wire_->stream.output_pending(),
                                       static_cast<std::size_t>(settings_->limits.stream_output));
     // Without room an octet is tried all the same: the stream then tells when there is room.
     const std::size_t piece = std::min(std::max<std::size_t>(room, 1), output_.size());
-    if (!stream_->write(std::string_view(output_).substr(0, piece))) return false;
+    if (!wire_->stream.write(std::string_view(output_).substr(0, piece))) return false;
     output_.erase(0, piece);
   }
   return true;
 }
 
-void SmtpDelivery::end(const std::string& refused) {
+// A login counts as accepted once mail is taken from it: some servers say 235 to accounts that may
+// not send, and 530 to their MAIL.
+void SmtpDelivery::note_login() {
+  if (smarthost_.username.empty() || std::exchange(login_noted_, true)) return;
+  hooks_.logged_in();
+}
+
+// The message is not to blame: it waits, and the account or the configuration is mended.
+bool SmtpDelivery::login_is_wanted(const std::vector<smtp::Reply>& replies) {
+  const bool wanted = !replies.empty() && std::all_of(replies.begin(), replies.end(), wants_login);
+  if (!wanted) return false;
+  outgoing_.reset();
+  if (smarthost_.username.empty()) {
+    end({Ending::Why::kLoginWanted,
+         "the smarthost wants a login and none is set: " + replies.front().str(), replies.front()});
+  } else {
+    end({Ending::Why::kLoginRejected,
+         "the smarthost does not accept mail of this login: " + replies.front().str(),
+         replies.front()});
+  }
+  return true;
+}
+
+void SmtpDelivery::end(const Ending& ending) {
   if (ended_) return;
   ended_ = true;
   timer_.stop();
+  if (connector_) workplace_.loop->defer([gone = std::shared_ptr(std::move(connector_))] {});
   if (item_) hooks_.put_back(*item_);
-  if (stream_) stream_->close_gracefully(settings_->limits.close_timeout);
-  if (!refused.empty()) {
-    base::log_warning("smarthost cannot be used", {{"smarthost", lane_}, {"reason", refused}});
+  if (wire_) wire_->stream.close_gracefully(settings_->limits.close_timeout);
+  if (ending.why != Ending::Why::kOfUse) {
+    base::log_warning("smarthost cannot be used",
+                      {{"smarthost", lane_}, {"host", host_}, {"reason", ending.text}});
   }
-  hooks_.ended(refused);
+  hooks_.ended(ending);
 }
 
 void SmtpDelivery::restart_timer() {
   const base::Limits& limits = settings_->limits;
+  if (quitting_) return timer_.start_ms(limits.close_timeout);  // nothing hangs on the 221
   switch (machine_.waiting()) {
     case smtp::ClientMachine::Waiting::kGreeting:
       timer_.start_ms(limits.greeting_timeout);

@@ -11,36 +11,52 @@
 #include "core/net/stream.h"
 #include "core/smtp/client_machine.h"
 #include "policy/accounts.h"
+#include "relayd/egress/connector.h"
 #include "relayd/egress/outcome.h"
 #include "relayd/egress/outgoing.h"
 #include "relayd/egress/settings.h"
 
 namespace egress {
 
+// How a connection ended.
+struct Ending {
+  enum class Why {
+    kOfUse,          // logged in; what is left is due as it was
+    kHost,           // nothing could be sent (connect, TLS, greeting); another host may do
+    kLoginRejected,  // the account is at fault: counts for the lock of O3
+    kLoginWanted,    // the peer wants a login, and none is set
+  } why = Why::kOfUse;
+  std::string text;   // a sentence; "" for kOfUse
+  smtp::Reply reply;  // what the peer said, code 0 if nothing
+};
+
 class SmtpDelivery final : public net::StreamHandler {
  public:
   struct Hooks {
-    std::function<std::optional<Item>()> take;          // the next due delivery, nullopt: quit
-    std::function<void(const Item&)> put_back;          // not tried: the connection ended before
-    std::function<void(const Item&)> let_go;            // nothing of it waits any more
-    std::function<void(queue::DeliveryUpdate)> settle;  // write it down
-    // Once, from the loop or from inside start(). `refused` says why nothing at all could be sent
-    // (connect, TLS, login); empty where the connection had been of use. The object may be
-    // destroyed from here on, though not inside the call.
-    std::function<void(const std::string& refused)> ended;
+    std::function<std::optional<Item>()> take;            // the next due delivery, nullopt: quit
+    std::function<void(const Item&)> put_back;            // not tried: the connection ended before
+    std::function<void(const Item&)> let_go;              // nothing of it waits any more
+    std::function<void(queue::DeliveryUpdate)> settle;    // write it down
+    std::function<void()> logged_in;                      // once: the login is good for sending
+    std::function<void(std::size_t recipients)> sending;  // a message begins
+    std::function<void(const smtp::Reply&)> too_many_connections;  // the peer said so
+    // Once, from the loop or from inside start(). The object may be destroyed from here on, though
+    // not inside the call.
+    std::function<void(const Ending&)> ended;
   };
 
   SmtpDelivery(const Workplace& workplace, std::shared_ptr<const Settings> settings,
-               std::string lane, policy::Smarthost smarthost, std::string password, Hooks hooks);
+               std::string lane, policy::Smarthost smarthost, std::string host,
+               std::string password, Hooks hooks);
   ~SmtpDelivery() override;
 
   void start();
   // No further message: quits after the one in hand, at once where there is none.
   void stop();
   [[nodiscard]] const policy::Smarthost& smarthost() const { return smarthost_; }
+  [[nodiscard]] bool logged_in() const { return was_of_use_; }
 
   // net::StreamHandler
-  void on_connected() override;
   void on_tls() override;
   std::size_t on_input(std::span<char> bytes) override;
   void on_output_empty() override;
@@ -49,36 +65,40 @@ class SmtpDelivery final : public net::StreamHandler {
  private:
   enum class Next { kContinue, kWait };
 
-  void connect_next();
+  void connected(std::unique_ptr<Wire> wire);
   void pump();
   Next act(smtp::Action& action);
   Next next_message();
   Next send_more();
   void message_done(const smtp::MessageDone& done);
   void hold(const std::string& why, bool alarm);
+  bool login_is_wanted(const std::vector<smtp::Reply>& replies);
+  void close_down(const smtp::Finished& finished);
+  void note_login();
   bool flush();
-  void end(const std::string& refused);
+  void end(const Ending& ending);
   void restart_timer();
 
   const Workplace& workplace_;
   const std::shared_ptr<const Settings> settings_;
   const std::string lane_;
   const policy::Smarthost smarthost_;
+  const std::string host_;  // of those of the smarthost
   const Hooks hooks_;
   smtp::ClientMachine machine_;
-  std::unique_ptr<net::Stream> stream_;
+  std::unique_ptr<Connector> connector_;
+  std::unique_ptr<Wire> wire_;
   net::Timer timer_;
-  std::vector<std::string> addresses_;  // still to be tried
-  std::string last_error_;
   std::string output_;  // what the stream had no room for
   std::optional<Item> item_;
   std::unique_ptr<Outgoing> outgoing_;
   std::vector<mail::Recipient> recipients_;
-  bool connected_ = false;
   bool was_of_use_ = false;
   bool stopping_ = false;
   bool ended_ = false;
   bool content_sent_ = false;
+  bool quitting_ = false;
+  bool login_noted_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

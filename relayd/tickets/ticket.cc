@@ -153,8 +153,39 @@ Json bounced(const queue::Message& message) {
   return data;
 }
 
+// Something that happened, as whoever saw it wrote it down.
+Json happened(const queue::Message& message) {
+  Json data = {{"id", message.id.str()}};
+  if (!message.related_id.empty()) data["related_id"] = text(message.related_id);
+  data["tenant"] = text(message.tenant);
+  if (!message.domain.empty()) data["domain"] = text(message.domain);
+  const Json details = object_from(message.details);
+  for (const auto& [key, value] : details.items()) {
+    if (!data.contains(key)) data[key] = value;
+  }
+  return data;
+}
+
 std::string event_name(const queue::Message& message) {
-  return message.kind == queue::Kind::kBounce ? "message.bounced" : "message.received";
+  switch (message.kind) {
+    case queue::Kind::kBounce:
+      return "message.bounced";
+    case queue::Kind::kEvent:
+      return message.event;
+    default:
+      return "message.received";
+  }
+}
+
+Json event_data(const queue::Message& message, const MimeParts& parts) {
+  switch (message.kind) {
+    case queue::Kind::kBounce:
+      return bounced(message);
+    case queue::Kind::kEvent:
+      return happened(message);
+    default:
+      return received(message, parts);
+  }
 }
 
 std::string result_of(const Json& check) {
@@ -193,12 +224,17 @@ std::string field_value(std::string_view text) {
 }
 
 Ticket render_json(const queue::Message& message, const MimeParts& parts) {
-  const bool is_bounce = message.kind == queue::Kind::kBounce;
-  Json data = is_bounce ? bounced(message) : received(message, parts);
+  Json data = event_data(message, parts);
   data.erase("raw");
-  data["raw"] = "";  // last, so that the message streams in front of the tail
   // RFC 3339 to the second.
   const std::string time = base::format_rfc3339(message.arrival_ms).substr(0, 19) + "Z";
+  if (message.kind == queue::Kind::kEvent && message.body.size() == 0) {  // there is no message
+    return {{{"Content-Type", "application/json"}},
+            dump({{"type", event_name(message)}, {"timestamp", time}, {"data", std::move(data)}}),
+            Body::Encoding::kBase64,
+            ""};
+  }
+  data["raw"] = "";  // last, so that the message streams in front of the tail
   constexpr std::string_view kTail = "\"}}";
   std::string document =
       dump({{"type", event_name(message)}, {"timestamp", time}, {"data", std::move(data)}});

@@ -23,7 +23,8 @@ struct Ticket {
   std::string tail;
 };
 
-// {"type": "message.received", ...} or, for a bounce report, {"type": "message.bounced", ...}.
+// {"type": "message.received", ...}, for a bounce report {"type": "message.bounced", ...}, for an
+// event {"type": queue::Message::event, ...} with its details, and no `raw` where it has no body.
 Ticket render_json(const queue::Message& message, const MimeParts& parts);
 
 // The message itself as message/rfc822; envelope and verdict in X-Relayd-* fields (what Rails'

@@ -88,7 +88,7 @@ TEST_P(Case, DoesNotDependOnHowItIsSplit) {
   const std::string mail =
       tickets_test::with_crlf(tickets_test::slurp(kCases + GetParam() + ".eml"));
   const std::string whole = render_json(sample(), parts_of(mail, mail.size())).head;
-  for (const std::size_t piece : {1, 2, 3, 7, 64, 100}) {
+  for (const std::size_t piece : {1U, 2U, 3U, 7U, 64U, 100U}) {
     EXPECT_EQ(render_json(sample(), parts_of(mail, piece)).head, whole) << "pieces of " << piece;
   }
 }

@@ -38,7 +38,7 @@ enum class Failure : std::uint8_t {
 class Content {
  public:
   virtual ~Content() = default;
-  // kNone or kFull or kFailed; after a failure the content is of no use any more. Writes to a file,
+  // kNone, kFull, kBusy (no file could be opened) or kFailed; after a failure the content is of no use any more. Writes to a file,
   // never syncs.
   virtual Failure append(std::string_view bytes) = 0;
   [[nodiscard]] virtual std::uint64_t size() const = 0;

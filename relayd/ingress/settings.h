@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <climits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,7 +48,9 @@ struct Workplace {
   base::WorkerPool* crypto = nullptr;
   SessionCensus* census = nullptr;
   const base::Clock* clock = nullptr;
+  const base::Clock* due_clock = nullptr;  // of due times and expiry
   base::Metrics* metrics = nullptr;
+  int descriptor_max = INT_MAX;  // sessions leave those from here on to the rest of the program
 };
 
 enum class Role { kMx, kSubmission };

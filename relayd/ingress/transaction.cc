@@ -289,7 +289,7 @@ std::string Transaction::received() const {
 void Transaction::commit(std::string prefix_above_received) {
   queue::Message& message = message_.message;
   message.arrival_ms = workplace_.clock->wall_ms();
-  message.expiry_ms = message.arrival_ms + settings_->expire_ms;
+  message.expiry_ms = workplace_.due_clock->wall_ms() + settings_->expire_ms;
   message_.prefix = std::move(prefix_above_received) + received();
 
   queue::Delivery delivery;

@@ -54,7 +54,8 @@ struct HandOff::State : std::enable_shared_from_this<State> {
       : options(std::move(given)),
         curl(*options.loop, static_cast<std::size_t>(options.limits->http_connections_total)),
         services{options.loop,  &curl,          options.resolver,
-                 options.clock, options.limits, trust_or_throw(options.trust_paths)},
+                 options.wall_clock != nullptr ? options.wall_clock : options.clock, options.limits,
+                 trust_or_throw(options.trust_paths)},
         schedule(static_cast<std::size_t>(options.limits->http_connections),
                  static_cast<std::size_t>(options.limits->http_connections_total)),
         wake(*options.loop, [this] { pump(); }),
@@ -90,6 +91,8 @@ struct HandOff::State : std::enable_shared_from_this<State> {
 
   void pump() {
     if (pumping || stopping) return;
+    // What is handed over could not be written down until the restart that a poisoned store needs.
+    if (options.store->health().failure == queue::Failure::kFailed) return;
     pumping = true;
     while (const auto next = schedule.next(now())) begin(next->destination, next->key);
     pumping = false;

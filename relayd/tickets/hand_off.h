@@ -26,7 +26,8 @@ struct HandOffOptions {
   net::Loop* loop = nullptr;
   queue::Store* store = nullptr;
   const policy::AccountStore* accounts = nullptr;
-  const base::Clock* clock = nullptr;
+  const base::Clock* clock = nullptr;       // of due times
+  const base::Clock* wall_clock = nullptr;  // of time stamps; null: the same
   const base::Limits* limits = nullptr;
   base::Metrics* metrics = nullptr;
   dns::Resolver* resolver = nullptr;     // of this loop

@@ -403,7 +403,8 @@ void Committer::copy_forward() {
   if (!survivors.empty()) {
     const int code = move(survivors);
     if (code != 0) compactor_.give_up();
-    if (code != 0 && !is_no_room(code) && !is_no_descriptor(code)) poison("copying messages to another segment file", code);
+    if (code != 0 && !is_no_room(code) && !is_no_descriptor(code))
+      poison("copying messages to another segment file", code);
     remove_emptied();
   }
   compactor_.step_done();

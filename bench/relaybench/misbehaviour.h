@@ -41,8 +41,8 @@ struct Misbehaviour {
 
 class Misbehaviours {
  public:
-  // `rules` outlives the object. `file`: one misbehaviour a line, '#' begins a comment; "" for none.
-  // Errors name what is known.
+  // `rules` outlives the object. `file`: one misbehaviour a line, '#' begins a comment; "" for
+  // none. Errors name what is known.
   static base::Result<Misbehaviours> parse(std::span<const MisbehaviourRule> rules,
                                            const std::vector<std::string>& texts,
                                            const std::string& file = "");

@@ -283,13 +283,13 @@ std::string Transaction::received() const {
   const auto& recipients = message_.message.envelope.recipients;
   return mail::format_received(
       {client_.helo, client_.ip, settings_->hostname, client_.protocol, client_.tls, id_.str(),
-       recipients.size() == 1 ? recipients.front().address : "", message_.message.arrival_ms});
+       recipients.size() == 1 ? recipients.front().address : "", workplace_.clock->wall_ms()});
 }
 
 void Transaction::commit(std::string prefix_above_received) {
   queue::Message& message = message_.message;
-  message.arrival_ms = workplace_.clock->wall_ms();
-  message.expiry_ms = workplace_.due_clock->wall_ms() + settings_->expire_ms;
+  message.arrival_ms = workplace_.due_clock->wall_ms();
+  message.expiry_ms = message.arrival_ms + settings_->expire_ms;
   message_.prefix = std::move(prefix_above_received) + received();
 
   queue::Delivery delivery;

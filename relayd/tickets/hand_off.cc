@@ -53,9 +53,10 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   explicit State(HandOffOptions given)
       : options(std::move(given)),
         curl(*options.loop, static_cast<std::size_t>(options.limits->http_connections_total)),
-        services{options.loop,  &curl,          options.resolver,
-                 options.wall_clock != nullptr ? options.wall_clock : options.clock, options.limits,
-                 trust_or_throw(options.trust_paths)},
+        services{
+            options.loop,     &curl,
+            options.resolver, options.wall_clock != nullptr ? options.wall_clock : options.clock,
+            options.limits,   trust_or_throw(options.trust_paths)},
         schedule(static_cast<std::size_t>(options.limits->http_connections),
                  static_cast<std::size_t>(options.limits->http_connections_total)),
         wake(*options.loop, [this] { pump(); }),

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -28,6 +29,7 @@ struct Command {
   _Atomic int64_t failed;    /* how many have */
   _Atomic int64_t writes;    /* writes to such files, failed or not */
   char path[64];             /* only files whose path has this in it */
+  _Atomic int64_t magic;     /* what statfs() says the file system is; 0: the truth */
 };
 
 static struct Command nothing;
@@ -115,6 +117,12 @@ int clock_gettime(clockid_t which, struct timespec *now) {
   if (code == 0 && (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE)) {
     now->tv_sec += command->clock_ns / 1000000000;
   }
+  return code;
+}
+
+int statfs(const char *path, struct statfs *into) {
+  const int code = REAL(statfs)(path, into);
+  if (code == 0 && command->magic != 0) into->f_type = command->magic;
   return code;
 }
 

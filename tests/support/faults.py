@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support.process import run
 
 SYNCS, WRITES = 1, 2
-_FORMAT = "=qiiiiqq64s"  # struct Command of faults.c
+_FORMAT = "=qiiiiqq64sq"  # struct Command of faults.c
 
 
 class Faults:
@@ -42,6 +42,10 @@ class Faults:
         """So far ahead of the real clock, from now on."""
         self._write(clock=seconds * 1_000_000_000)
 
+    def set_file_system(self, magic):
+        """What statfs(2) says, as in linux/magic.h."""
+        self._write(magic=magic)
+
     @property
     def failed(self):
         return self._read()["failed"]
@@ -51,15 +55,14 @@ class Faults:
         """How many writes to such files there were since fail_at()."""
         return self._read()["writes"]
 
-    _NAMES = ("clock", "calls", "countdown", "code", "goes_on", "failed", "writes", "path")
+    _NAMES = ("clock", "calls", "countdown", "code", "goes_on", "failed", "writes", "path", "magic")
 
     def _read(self):
         return dict(zip(self._NAMES, struct.unpack(_FORMAT, self._map[:])))
 
     def _write(self, **changes):
-        offsets = (0, 8, 12, 16, 20, 24, 32, 40)
-        sizes = "qiiiiqq"
+        offsets = (0, 8, 12, 16, 20, 24, 32, 40, 104)
+        forms = ("q", "i", "i", "i", "i", "q", "q", "64s", "q")
         for name, value in changes.items():
             at = self._NAMES.index(name)
-            form = "=64s" if name == "path" else "=" + sizes[at]
-            struct.pack_into(form, self._map, offsets[at], value)
+            struct.pack_into("=" + forms[at], self._map, offsets[at], value)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 
 from tests.support import accounts
@@ -63,7 +62,7 @@ class Sink:
     def restart(self):
         """SIGTERM, and a new one at the same port; what the old one took still counts."""
         self._server.stop()
-        self._earlier += self.lines()
+        self._earlier = self.lines()
         self.start()
 
     def log(self):
@@ -112,27 +111,30 @@ class Sink:
         self._server.stop()
 
 
-class Load(threading.Thread):
+class Load:
     """`relaybench send` behind the test, for as long as it is told; report() waits for its end.
-    Its ids are written as they are accepted, and are whole after the end."""
+    Its ids are whole after that."""
 
     def __init__(self, port, ids, *arguments):
-        super().__init__(daemon=True)
-        self.ids, self._port, self._arguments = ids, port, arguments
-        self._report = None
-        self.start()
+        self.ids = ids
+        command = (RELAYBENCH, "send", "--to", f"127.0.0.1:{port}", "--json", "--quiet", "--ids",
+                   ids, *arguments)
+        self._process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
+                                         stderr=subprocess.PIPE, text=True)
 
-    def run(self):
-        done = subprocess.run([str(word) for word in
-                               (RELAYBENCH, "send", "--to", f"127.0.0.1:{self._port}", "--json",
-                                "--quiet", "--ids", self.ids, *self._arguments)],
-                              capture_output=True, text=True, timeout=600)
-        self._report = done.stdout or done.stderr
+    def finish(self):
+        """It ends sooner: what it has in hand is the last."""
+        self._process.send_signal(signal.SIGINT)
 
     def report(self, seconds=60):
-        self.join(seconds)
-        assert not self.is_alive(), "the load does not end"
-        return json.loads(self._report)
+        out, error = self._process.communicate(timeout=seconds)
+        assert out, error
+        return json.loads(out)
+
+    def kill(self):
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
 
     def sent(self):
         return self.ids.read_text().split()
@@ -156,6 +158,7 @@ class BetweenSinks:
                              server_options=server_options, **relayd_options)
         self.desk = self.mail = None
         self._number = itertools.count()
+        self._loads = []
         try:
             if prepare:
                 prepare(self)
@@ -189,9 +192,11 @@ class BetweenSinks:
             "in": (self.relayd.mx_port, self.inbound, CUSTOMER, SUPPORT),
             "out": (self.relayd.submission_port, self.outbound, SUPPORT, CUSTOMER)}[way]
         ids = self.directory / f"{way}-{next(self._number)}.sent"
-        return Load(port, ids, "--starttls", "--ca", self.authority.certificate, "--user",
+        load = Load(port, ids, "--starttls", "--ca", self.authority.certificate, "--user",
                     owner["username"], "--password-file", self.directory / f"{way}.password",
                     "--from", sender, "--rcpt", recipient, *arguments)
+        self._loads.append(load)
+        return load
 
     def target(self, way):
         return self.desk if way == "in" else self.mail
@@ -217,6 +222,8 @@ class BetweenSinks:
         return doubled, unknown
 
     def stop(self):
+        for load in self._loads:
+            load.kill()
         for part in (self.desk, self.mail):
             if part:
                 part.__exit__()

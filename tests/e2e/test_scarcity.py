@@ -70,7 +70,7 @@ def test_a_crowd_at_the_door_keeps_no_mail_from_going_out():
     descriptors goes on carrying mail, both ways, over sessions that were there before."""
     with BetweenSinks("files", server_options={"preexec_fn": _few_files}) as scene:
         relayd = scene.relayd
-        loads = {way: scene.load(way, "--sessions", "2", "--rate", "20", "--seconds", "6",
+        loads = {way: scene.load(way, "--sessions", "2", "--rate", "20", "--seconds", "4",
                                  "--size", "2KiB:5,400KiB:1") for way in WAYS}
         time.sleep(1)
         crowd = Crowd(relayd.mx_port, 400)
@@ -103,9 +103,9 @@ def test_a_crowd_at_the_door_keeps_no_mail_from_going_out():
 def test_without_any_descriptor_accepting_pauses_and_resumes():
     with BetweenSinks("files") as scene:
         relayd = scene.relayd
-        loads = {way: scene.load(way, "--sessions", "2", "--rate", "20", "--seconds", "7")
+        loads = {way: scene.load(way, "--sessions", "2", "--rate", "20", "--seconds", "4.5")
                  for way in WAYS}
-        time.sleep(1.5)
+        time.sleep(0.7)
         before = resource.prlimit(relayd.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(relayd.pid, resource.RLIMIT_NOFILE, (_descriptors(relayd.pid), before[1]))
         crowd = Crowd(relayd.mx_port, 50)
@@ -143,10 +143,10 @@ def test_the_clock_is_set_back_and_forth(tmp_path):
         text = relayd.config.read_text()
         relayd.config.write_text(text.replace("[queue]", '[queue]\nexpire = "8h"'))
         relayd.start()
-        loads = {way: scene.load(way, "--sessions", "2", "--rate", "25", "--seconds", "9")
+        loads = {way: scene.load(way, "--sessions", "2", "--rate", "25", "--seconds", "6")
                  for way in WAYS}
         for offset in (3 * HOUR, -6 * HOUR, 0, 2 * HOUR, -20 * HOUR):
-            time.sleep(1.5)
+            time.sleep(1)
             faults.set_clock(offset)
         reports = {way: load.report() for way, load in loads.items()}
         for report in reports.values():

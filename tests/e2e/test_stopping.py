@@ -25,14 +25,14 @@ def scene():
 
 
 def test_sigterm_under_load_leaves_no_message_half_said(scene):
-    """Five stops in a row under load both ways. What got 250 arrives, once; what got none does not
+    """Four stops in a row under load both ways. What got 250 arrives, once; what got none does not
     arrive at all: a reply that was promised is said before the door closes."""
     relayd = scene.relayd
-    loads = {way: scene.load(way, "--sessions", "4", "--seconds", "8", "--rate", "150",
+    loads = {way: scene.load(way, "--sessions", "4", "--seconds", "5", "--rate", "150",
                              "--size", "2KiB:4,200KiB:1") for way in WAYS}
     took = []
-    for _ in range(5):
-        time.sleep(0.8)
+    for _ in range(4):
+        time.sleep(0.6)
         started = time.monotonic()
         assert relayd.stop() == 0
         took.append(time.monotonic() - started)
@@ -46,7 +46,7 @@ def test_sigterm_under_load_leaves_no_message_half_said(scene):
     doubled, unknown = scene.compare({way: load.sent() for way, load in loads.items()})
     assert not any(doubled.values()) and not any(unknown.values()), (doubled, unknown)
     assert max(took) < 8
-    print(f"5 stops, the longest took {max(took):.1f} s; "
+    print(f"4 stops, the longest took {max(took):.1f} s; "
           f"{ {way: r['accepted'] for way, r in reports.items()} } got 250, each arrived once")
 
 
@@ -68,7 +68,7 @@ def test_a_start_begins_with_the_old_queue_at_once(scene):
 def test_sighup_with_sessions_open(scene):
     """Sessions go on with what they have; new ones see the new certificate and the new limits."""
     relayd = scene.relayd
-    load = scene.load("out", "--sessions", "3", "--seconds", "4", "--rate", "100")
+    load = scene.load("out", "--sessions", "3", "--seconds", "2", "--rate", "100")
     with Client(relayd.mx_port) as old, Client(relayd.mx_port) as in_data:
         old.starttls()
         in_data.ehlo()
@@ -118,7 +118,7 @@ def _run(config, environment=None):
 
 def test_a_second_process_on_the_same_state_refuses(scene):
     relayd = scene.relayd
-    load = scene.load("in", "--sessions", "2", "--seconds", "3", "--rate", "100")
+    load = scene.load("in", "--sessions", "2", "--seconds", "1.5", "--rate", "100")
     second = _run(_second(scene, "second"))
     assert second.returncode == 1
     (line,) = [one for one in second.stderr.splitlines() if "cannot start" in one]
@@ -142,11 +142,12 @@ def _copy_of_state(scene, name):
     return _second(scene, name, state=name), copy
 
 
-def test_a_store_of_a_newer_schema_is_refused(scene):
+@pytest.mark.parametrize("room", ["queue", "accounts"])
+def test_a_store_of_a_newer_schema_is_refused(scene, room):
     scene.relayd.stop()
-    config, copy = _copy_of_state(scene, "newer")
+    config, copy = _copy_of_state(scene, f"newer-{room}")
     scene.relayd.start()
-    database = copy / "queue" / "data.mdb"
+    database = copy / room / "data.mdb"
     octets = database.read_bytes()
     newer = re.sub(rb"schema\d", b"schema9", octets)
     assert newer != octets
@@ -154,7 +155,7 @@ def test_a_store_of_a_newer_schema_is_refused(scene):
     refused = _run(config)
     assert refused.returncode == 1
     (line,) = [one for one in refused.stderr.splitlines() if "cannot start" in one]
-    assert "schema 9" in line and "start the version that wrote it" in line
+    assert "schema 9" in line and re.search("start the (version|relayd) that wrote it", line)
     assert database.read_bytes() == newer, "it was written to"
 
 

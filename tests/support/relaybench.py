@@ -56,7 +56,7 @@ class Sink:
                               [*self._command, "--listen", f"127.0.0.1:{self.port}"],
                               self._log_path)
         self._log_path.unlink(missing_ok=True)
-        self._server.start(lambda: "listening on" in self.log(), 10)
+        self._server.start(lambda: "listening on" in self.log() and "\n" in self.log(), 10)
         self.port = int(self.log().split("\n")[0].rsplit(":", 1)[1])
 
     def restart(self):

@@ -174,6 +174,11 @@ def test_two_hundred_kills(request):
             restarts += _trouble(scene, generator)
             scene.relayd.kill9()
             kills += 1
+            if generator.random() < 0.1:  # and again while it recovers
+                scene.relayd.begin()
+                time.sleep(generator.uniform(0, 0.2))
+                scene.relayd.kill9()
+                kills += 1
             scene.relayd.start()
         scene.mail.misbehave()
         scene.desk.misbehave()

@@ -107,6 +107,10 @@ class Relayd:
     def start(self, seconds=30):
         self._server.start(self._ready, seconds)
 
+    def begin(self):
+        """start() that does not wait until it is ready."""
+        self._server.start(lambda: True)
+
     def stop(self):
         """SIGTERM and the exit code."""
         return self._server.stop()

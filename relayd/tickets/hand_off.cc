@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -17,6 +18,8 @@ constexpr std::uint32_t kFailuresBeforePause = 8;
 // One connect to see whether a back end is there again is cheap: what waits for it should not wait
 // for hours after it came back.
 constexpr std::int64_t kDownPauseMax = 5 * base::kMinute;
+constexpr std::int64_t kNoRoomMs = base::kMinute;
+constexpr std::int64_t kRoomAgainMs = base::kSecond;
 constexpr std::string_view kDestinationPrefix = "backend:";
 
 certs::TlsContext trust_or_throw(const std::vector<std::string>& paths) {
@@ -45,6 +48,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   std::map<Key, std::shared_ptr<Attempt>> attempts;
   std::size_t settling = 0;                         // outcomes on their way to the disk
   std::map<std::string, std::string> fingerprints;  // of the paused endpoints
+  std::optional<std::int64_t> no_room_until_ms;     // steady; see waits_for_room()
   bool pumping = false;
   bool stopping = false;
   std::function<void()> on_stopped;
@@ -94,6 +98,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     if (pumping || stopping) return;
     // What is handed over could not be written down until the restart that a poisoned store needs.
     if (options.store->health().failure == queue::Failure::kFailed) return;
+    if (waits_for_room()) return wake.start_ms(kRoomAgainMs);
     pumping = true;
     while (const auto next = schedule.next(now())) begin(next->destination, next->key);
     pumping = false;
@@ -104,6 +109,18 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     } else {
       wake.stop();
     }
+  }
+
+  // An outcome found no room on the disk: what would be handed over now would be so again and
+  // again. After a while it is tried all the same, for it may be the removal that makes room.
+  [[nodiscard]] bool waits_for_room() {
+    if (!no_room_until_ms) return false;
+    if (options.store->health().failure == queue::Failure::kFull &&
+        options.clock->steady_ms() < *no_room_until_ms) {
+      return true;
+    }
+    no_room_until_ms.reset();
+    return false;
   }
 
   void gone(const std::string& destination, const Key& key) {
@@ -329,6 +346,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
       base::log_error("outcome of a ticket not written",
                       {{"id", key.id.str()}, {"destination", destination}});
       schedule.again(destination, key, now() + back_off_ms(0));
+      no_room_until_ms = options.clock->steady_ms() + kNoRoomMs;
     }
     pump();
     finish_stop();

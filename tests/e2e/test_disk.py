@@ -214,6 +214,26 @@ def test_a_disk_that_fills_and_is_emptied_again(small_disk):
               f" got 452: { {way: r['failed'] for way, r in reports.items()} }; lost 0")
 
 
+def test_where_no_outcome_can_be_written_nothing_is_sent_again_and_again(small_disk):
+    """The disk is full to the last octet while tickets are being handed over: each that was under
+    way may come twice, and then it waits for room."""
+    with BetweenSinks("disk", prepare=small_disk, desk_misbehave=["slow=100"]) as scene:
+        load = scene.load("in", "--sessions", "4", "--rate", "150", "--seconds", "3")
+        time.sleep(1.5)
+        filler = scene.relayd.state / "filler"
+        for _ in range(8):  # what is given back meanwhile is taken at once
+            subprocess.run(f"dd if=/dev/zero bs=4k >> {filler}", shell=True, capture_output=True)
+            time.sleep(0.5)
+        requests = scene.desk.counts()["requests"]
+        filler.unlink()
+        load.report()
+        scene.wait_empty()
+        doubled, unknown = scene.compare({"in": load.sent()})
+        print(f"{requests} requests before there was room again, {len(load.sent())} messages; "
+              f"twice: {doubled['in']}")
+        assert doubled["in"] <= 16 and unknown["in"] == 0
+
+
 def test_a_map_that_is_too_small():
     """limits.queue_map_size is reached: 452 4.3.1, deliveries go on, and service with them."""
     with BetweenSinks("map", limits={"queue_map_size": "1MiB"}) as scene:

@@ -149,7 +149,8 @@ class BetweenSinks:
     `smarthost` changes the smarthost in the plan."""
 
     def __init__(self, name, smarthost_tls="starttls", prepare=None, smarthost=None,
-                 server_options=None, misbehave=None, **relayd_options):
+                 server_options=None, misbehave=None, desk_misbehave=(),
+                 **relayd_options):
         self.directory = temporary_directory(name)
         self.authority = Authority(self.directory / "ca")
         self.dns = ScriptedNameServer()
@@ -162,12 +163,12 @@ class BetweenSinks:
         try:
             if prepare:
                 prepare(self)
-            self._start(smarthost_tls, smarthost or {}, misbehave)
+            self._start(smarthost_tls, smarthost or {}, misbehave, desk_misbehave)
         except BaseException:
             self.stop()
             raise
 
-    def _start(self, tls, smarthost, misbehave):
+    def _start(self, tls, smarthost, misbehave, desk_misbehave):
         identity = self.authority.issue("mail.acme.example")
         arguments = ("--certificate", identity.certificate, "--key", identity.key)
         self.mail = Sink(self.directory, "--tls", tls, *(arguments if tls != "none" else ()),
@@ -180,7 +181,8 @@ class BetweenSinks:
         created = self.relayd.apply(accounts.plan(
             self.relayd.directory,
             accounts.Tenant("acme", f"http://127.0.0.1:{desk_port}/tickets", [domain])))
-        self.desk = Sink(self.directory, kind="http-sink", port=desk_port)
+        self.desk = Sink(self.directory, kind="http-sink", port=desk_port,
+                         misbehave=desk_misbehave)
         self.inbound, self.outbound = (created[what][0]["credential"]
                                        for what in ("domains", "tenants"))
         for name, owner in (("in", self.inbound), ("out", self.outbound)):

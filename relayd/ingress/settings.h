@@ -4,7 +4,9 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,7 @@
 #include "policy/account_store.h"
 #include "policy/judgement.h"
 #include "policy/login.h"
+#include "policy/pair_rate.h"
 #include "queue/store.h"
 
 namespace ingress {
@@ -45,6 +48,12 @@ struct Workplace {
   std::shared_ptr<dkim::Library> dkim;
   base::IdGenerator* ids = nullptr;
   base::WorkerPool* crypto = nullptr;
+  policy::PairRate* pairs = nullptr;  // of all loops
+  std::string sent_key;               // policy/sent_tag.h
+  // The queue id of a message that was sent for the tenant under that Message-ID; may be empty: then
+  // reports are tied by ENVID only. Any thread.
+  std::function<std::optional<std::string>(const std::string& tenant, const std::string& message_id)>
+      find_sent;
   SessionCensus* census = nullptr;
   const base::Clock* clock = nullptr;
   base::Metrics* metrics = nullptr;

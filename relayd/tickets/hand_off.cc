@@ -68,7 +68,8 @@ struct HandOff::State : std::enable_shared_from_this<State> {
       : options(std::move(given)),
         curl(*options.loop, static_cast<std::size_t>(options.limits->http_connections_total)),
         services{options.loop,  &curl,          options.resolver,
-                 options.clock, options.limits, trust_or_throw(options.trust_paths)},
+                 options.clock, options.limits, options.marker_headers,
+                 trust_or_throw(options.trust_paths)},
         schedule(static_cast<std::size_t>(options.limits->http_connections),
                  static_cast<std::size_t>(options.limits->http_connections_total)),
         wake(*options.loop, [this] { pump(); }),
@@ -176,7 +177,9 @@ struct HandOff::State : std::enable_shared_from_this<State> {
           attempts.erase(key);
           schedule.set_slow(destination, options.clock->steady_ms() - keep.started_ms >= kSlowMs);
           in_flight.set(static_cast<std::int64_t>(attempts.size()));
-          settle(destination, key, delivery, message, classify(answer), answer);
+          const Outcome outcome = classify(answer);
+          if (outcome == Outcome::kDelivered) note_automated(key, keep.attempt->automated());
+          settle(destination, key, delivery, message, outcome, answer);
           pump();
           finish_stop();
         });
@@ -184,6 +187,17 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     if (!slow_watch.running()) slow_watch.start_ms(base::kSecond);
     in_flight.set(static_cast<std::int64_t>(attempts.size()));
     attempt->start();
+  }
+
+  void note_automated(const Key& key, const std::string& reason) {
+    if (reason.empty()) return;
+    // The reason up to its own words: they are a stranger's, and would be labels without end.
+    const std::string kind = reason.substr(0, reason.find(':'));
+    options.metrics
+        ->counter("relayd_tickets_automated_total", "Tickets flagged as written by a machine",
+                  "reason=\"" + kind + "\"")
+        .add();
+    base::log_info("ticket is automated", {{"id", key.id.str()}, {"reason", reason}});
   }
 
   // What one answer means for the ticket and for its endpoint, then to the disk.

@@ -34,6 +34,7 @@ struct HandOffOptions {
   dns::Resolver* resolver = nullptr;     // of this loop
   std::vector<std::int64_t> retry_ms;    // queue.retry; the last one repeats
   std::vector<std::string> trust_paths;  // tls.trust
+  std::vector<std::string> marker_headers;  // outbound.marker_headers
 };
 
 class HandOff {

@@ -1,6 +1,6 @@
-// Partner addresses (product rule A5): another help desk that shares tickets with this one. Mail from
-// it is refused and mail to it suppressed, since the tickets travel another way and two desks that
-// answer each other never stop. Pure.
+// Partner addresses (product rule A5): another help desk that shares tickets with this one. Mail
+// from it is refused and mail to it suppressed, since the tickets travel another way and two desks
+// that answer each other never stop. Pure.
 #pragma once
 
 #include <string>

@@ -1,6 +1,6 @@
-// The ENVID that relayd gives to what it sends where the back end gave none (RFC 3461 4.4): the queue
-// id with a keyed check, so that a delivery report that brings it back (RFC 3464 2.2.1) is tied to
-// its message without any memory, and nobody can make up one for a message that is not the
+// The ENVID that relayd gives to what it sends where the back end gave none (RFC 3461 4.4): the
+// queue id with a keyed check, so that a delivery report that brings it back (RFC 3464 2.2.1) is
+// tied to its message without any memory, and nobody can make up one for a message that is not the
 // tenant's. Pure.
 #pragma once
 

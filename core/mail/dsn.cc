@@ -113,8 +113,7 @@ std::string parameter(std::string_view whole, std::string_view wanted) {
 }
 
 std::string type_of(std::string_view content_type) {
-  return base::ascii_lower(
-      base::trim(content_type.substr(0, content_type.find_first_of("; \t("))));
+  return base::ascii_lower(base::trim(content_type.substr(0, content_type.find_first_of("; \t("))));
 }
 
 // Parts as they stand between delimiter lines (RFC 2046 5.1.1).
@@ -160,8 +159,8 @@ std::optional<Part> part_of(std::string_view bytes) {
 // "smtp; 550 no" or "dns; mx.example": what stands behind the type.
 std::string behind_type(const std::string& value) {
   const std::size_t semicolon = value.find(';');
-  const std::string_view text =
-      base::trim(std::string_view(value).substr(semicolon == std::string::npos ? 0 : semicolon + 1));
+  const std::string_view text = base::trim(
+      std::string_view(value).substr(semicolon == std::string::npos ? 0 : semicolon + 1));
   return base::to_utf8(base::printable(text, kValueMax));
 }
 
@@ -261,8 +260,8 @@ std::optional<DeliveryReport> read_delivery_report(const Headers& headers, std::
     const auto part = part_of(bytes);
     // RFC 3464 2.1 and 6522 3: 7bit; nothing of these needs an encoding.
     if (!part || (part->encoding != "7bit" && part->encoding != "8bit")) continue;
-    const bool status = part->type == "message/delivery-status" ||
-                        part->type == "message/global-delivery-status";
+    const bool status =
+        part->type == "message/delivery-status" || part->type == "message/global-delivery-status";
     const bool message = part->type == "message/rfc822" || part->type == "message/global";
     const bool only_headers =
         part->type == "text/rfc822-headers" || part->type == "message/global-headers";

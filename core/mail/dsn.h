@@ -1,6 +1,6 @@
 // Delivery status notifications: the encodings of RFC 3461, and reading a report (RFC 3464 in a
-// multipart/report of RFC 6522; internationalized by RFC 6533). Pure; hostile input gives nullopt or
-// a report with less in it.
+// multipart/report of RFC 6522; internationalized by RFC 6533). Pure; hostile input gives nullopt
+// or a report with less in it.
 #pragma once
 
 #include <cstdint>

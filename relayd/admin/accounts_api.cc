@@ -199,8 +199,8 @@ class AccountsApi {
     const policy::Domain* domain = snapshot->domain(normal_domain(owner));
     const policy::Tenant* tenant = snapshot->tenant(owner);
     if (domain == nullptr && tenant == nullptr) return missing(exchange, "tenant or domain");
-    exchange->reply(
-        200, {{"owner", owner}, {"partners", domain == nullptr ? tenant->partners : domain->partners}});
+    exchange->reply(200, {{"owner", owner},
+                          {"partners", domain == nullptr ? tenant->partners : domain->partners}});
   }
   void add_partner(const ExchangePtr& exchange) const {
     change_partner(exchange, &policy::AccountStore::add_partner);
@@ -218,9 +218,10 @@ class AccountsApi {
   [[nodiscard]] policy::AccountsSnapshot accounts() const { return options_.accounts->snapshot(); }
 
   using ChangePartner = base::Result<bool> (policy::AccountStore::*)(std::string_view,
-                                                                    std::string_view);
+                                                                     std::string_view);
   void change_partner(const ExchangePtr& exchange, ChangePartner change) const {
-    const auto changed = (options_.accounts->*change)(exchange->arguments[0], exchange->arguments[1]);
+    const auto changed =
+        (options_.accounts->*change)(exchange->arguments[0], exchange->arguments[1]);
     if (!changed.ok()) return refuse(exchange, changed.error());
     partners(exchange);
   }

@@ -168,9 +168,9 @@ policy::AddressPlan read_address(const json& value, const std::string& path) {
 }
 
 policy::DomainPlan read_domain(const json& value, const std::string& path) {
-  const Table table(value, path,
-                    {"name", "mode", "inbound", "trusted_authserv_ids", "partners", "smarthost",
-                     "address"});
+  const Table table(
+      value, path,
+      {"name", "mode", "inbound", "trusted_authserv_ids", "partners", "smarthost", "address"});
   policy::DomainPlan plan;
   plan.name = table.needed_text("name");
   plan.mode = table.word("mode", policy::parse_mode, "two-way or outbound-only");

@@ -24,7 +24,8 @@ std::string message_id_of(std::string_view original_headers) {
 std::string address_fields(const mail::Recipient& recipient) {
   std::string out;
   if (const auto original = mail::decode_orcpt(recipient.orcpt)) {
-    out += "Original-Recipient: " + clean(original->type) + "; " + clean(original->address) + "\r\n";
+    out +=
+        "Original-Recipient: " + clean(original->type) + "; " + clean(original->address) + "\r\n";
   }
   const bool utf8 = !base::is_ascii(recipient.address);
   out += std::string("Final-Recipient: ") + (utf8 ? "utf-8; " : "rfc822; ") +
@@ -82,13 +83,13 @@ std::string in_words(const ReportJob& job) {
 
 std::string report_header(const ReportJob& job, const std::string& boundary) {
   const std::string host(job.hostname);
-  const std::string subject = job.action == "failed" ? "Undelivered mail returned to sender"
+  const std::string subject = job.action == "failed"    ? "Undelivered mail returned to sender"
                               : job.action == "delayed" ? "Delayed mail"
                                                         : "Delivery report";
   return "From: Mail Delivery System <MAILER-DAEMON@" + host + ">\r\n" +  //
-         "To: <" + job.original.envelope.mail_from + ">\r\n" +             //
-         "Subject: " + subject + "\r\n" +                                  //
-         "Date: " + mail::format_date(job.wall_ms) + "\r\n" +              //
+         "To: <" + job.original.envelope.mail_from + ">\r\n" +            //
+         "Subject: " + subject + "\r\n" +                                 //
+         "Date: " + mail::format_date(job.wall_ms) + "\r\n" +             //
          "Message-ID: <" + std::string(job.report_id) + "@" + host + ">\r\n" +
          "Auto-Submitted: auto-replied\r\n" +  //
          "MIME-Version: 1.0\r\n" +             //

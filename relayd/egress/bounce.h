@@ -22,8 +22,8 @@ struct FailedRecipient {
 // Is `word` in a NOTIFY parameter (RFC 3461 4.1)?
 bool notify_names(std::string_view notify, std::string_view word);
 
-// Whether anyone is to be told of a failure: a message with the null sender gets no report (RFC 5321
-// 4.5.5), nor does a recipient whose NOTIFY does not name FAILURE (RFC 3461 4.1).
+// Whether anyone is to be told of a failure: a message with the null sender gets no report (RFC
+// 5321 4.5.5), nor does a recipient whose NOTIFY does not name FAILURE (RFC 3461 4.1).
 bool wants_report(const queue::Message& original, const mail::Recipient& recipient);
 
 struct ReportJob {

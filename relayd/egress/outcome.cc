@@ -54,9 +54,9 @@ Judged judge_replies(const queue::Message& message, const queue::Delivery& deliv
     } else if (expired) {
       // RFC 3463 3.5: delivery time expired; a persistent transient failure all the same.
       status.state = queue::RecipientState::kFailed;
-      judged.failed.push_back(
-          {recipient, "4.4.7", "given up: queue.expire has passed; last: " + reply.str(),
-           std::string(remote), remote.empty() ? std::string() : reply.str()});
+      judged.failed.push_back({recipient, "4.4.7",
+                               "given up: queue.expire has passed; last: " + reply.str(),
+                               std::string(remote), remote.empty() ? std::string() : reply.str()});
     } else {
       update.finished = false;
       update.last_reply = reply.str();

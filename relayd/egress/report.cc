@@ -17,7 +17,8 @@ std::string stored_headers(const Workplace& workplace, const Settings& settings,
 namespace {
 
 // RET=FULL: what came from the sender, without our prefix, where it is not too long.
-std::unique_ptr<queue::ContentReader> to_return(const Workplace& workplace, const Settings& settings,
+std::unique_ptr<queue::ContentReader> to_return(const Workplace& workplace,
+                                                const Settings& settings,
                                                 const queue::Message& message) {
   if (message.envelope.ret != "FULL") return nullptr;
   auto reader = workplace.store->open_content(message);

@@ -12,8 +12,7 @@ namespace {
 
 // The first `octets_max` of what follows the header; "" where it cannot be read.
 std::string body_of(const queue::Content& content, std::size_t octets_max) {
-  std::string text(static_cast<std::size_t>(
-                       std::min<std::uint64_t>(content.size(), octets_max)),
+  std::string text(static_cast<std::size_t>(std::min<std::uint64_t>(content.size(), octets_max)),
                    '\0');
   if (!content.read(0, text)) return {};
   const std::size_t end = mail::header_section_end(text);
@@ -42,7 +41,9 @@ const char* event_of(const mail::DeliveryReport& report) {
     return std::any_of(report.recipients.begin(), report.recipients.end(),
                        [&](const auto& one) { return one.action == action; });
   };
-  return any("failed") ? "message.bounced" : any("delayed") ? "message.delayed" : "message.delivered";
+  return any("failed")    ? "message.bounced"
+         : any("delayed") ? "message.delayed"
+                          : "message.delivered";
 }
 
 std::string pair(std::string_view name, std::string_view value) {
@@ -74,8 +75,7 @@ bool make_delivery_event(const Workplace& workplace, const Settings& settings,
                          const mail::Headers& headers, queue::NewMessage& message) {
   if (!mail::is_delivery_report(headers)) return false;
   const auto report = mail::read_delivery_report(
-      headers,
-      body_of(*message.content, static_cast<std::size_t>(settings.limits.report_size)));
+      headers, body_of(*message.content, static_cast<std::size_t>(settings.limits.report_size)));
   if (!report) return false;
   const auto returned = mail::Headers::scan(
       report->returned_headers, static_cast<std::size_t>(settings.limits.header_fields));

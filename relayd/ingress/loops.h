@@ -1,6 +1,6 @@
-// What keeps two machines from answering each other for ever (product rule A5), at the door: partner
-// addresses and the rate of a pair. Hops are counted in transaction.cc; what marks a ticket as
-// automated is in tickets/automated. Each refusal is logged and counted here.
+// What keeps two machines from answering each other for ever (product rule A5), at the door:
+// partner addresses and the rate of a pair. Hops are counted in transaction.cc; what marks a ticket
+// as automated is in tickets/automated. Each refusal is logged and counted here.
 #pragma once
 
 #include <string>
@@ -30,8 +30,8 @@ policy::Refusal suppress_partner(const Workplace& workplace, const policy::Accou
                                  const std::string& tenant, std::string_view recipient,
                                  const queue::Message& message);
 
-// One more inbound message is about to be taken: true where its sender writes to its support address
-// too often. It is taken all the same, and flagged.
+// One more inbound message is about to be taken: true where its sender writes to its support
+// address too often. It is taken all the same, and flagged.
 bool writes_too_often(const Workplace& workplace, const mail::Headers& headers,
                       const queue::Message& message);
 // Takes out of an outbound message that says it is automatic (RFC 3834 5) the recipients whose pair

@@ -50,9 +50,10 @@ struct Workplace {
   base::WorkerPool* crypto = nullptr;
   policy::PairRate* pairs = nullptr;  // of all loops
   std::string sent_key;               // policy/sent_tag.h
-  // The queue id of a message that was sent for the tenant under that Message-ID; may be empty: then
-  // reports are tied by ENVID only. Any thread.
-  std::function<std::optional<std::string>(const std::string& tenant, const std::string& message_id)>
+  // The queue id of a message that was sent for the tenant under that Message-ID; may be empty:
+  // then reports are tied by ENVID only. Any thread.
+  std::function<std::optional<std::string>(const std::string& tenant,
+                                           const std::string& message_id)>
       find_sent;
   SessionCensus* census = nullptr;
   const base::Clock* clock = nullptr;

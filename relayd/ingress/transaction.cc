@@ -163,8 +163,7 @@ void Transaction::begin_inbound() {
     message.domain = address->domain;
   }
   if (const policy::Domain* domain = accounts_->domain(message.domain)) {
-    const auto refusal =
-        refuse_partner_author(workplace_, *accounts_, *domain, headers_, message);
+    const auto refusal = refuse_partner_author(workplace_, *accounts_, *domain, headers_, message);
     if (refusal) return refuse(refusal->code, refusal->enhanced, refusal->text);
   }
   InquiryFacts facts;
@@ -212,8 +211,7 @@ void Transaction::begin_outbound() {
     return;
   }
   if (message.envelope.envid.empty()) {
-    message.envelope.envid =
-        policy::make_sent_tag(workplace_.sent_key, message.tenant, message.id);
+    message.envelope.envid = policy::make_sent_tag(workplace_.sent_key, message.tenant, message.id);
   }
   for (const auto& [selector, key] : sending.domain->dkim_keys) {
     if (key.active) keys_.push_back(key);
@@ -273,7 +271,8 @@ void Transaction::judged(const policy::Judgement& judgement) {
   document = policy::authentication_json(judgement);
   if (!make_delivery_event(workplace_, *settings_, headers_, message_) &&
       writes_too_often(workplace_, headers_, message_.message)) {
-    document.insert(document.size() - 1, document.size() > 2 ? R"(,"loop":"rate")" : R"("loop":"rate")");
+    document.insert(document.size() - 1,
+                    document.size() > 2 ? R"(,"loop":"rate")" : R"("loop":"rate")");
   }
   commit(policy::authentication_results(judgement, settings_->hostname));
 }

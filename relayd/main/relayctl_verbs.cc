@@ -257,8 +257,10 @@ class Verbs {
 
   void add_backend() {
     CLI::App& backend = group("backend", "where tickets go");
-    add_standard(backend, "backends", "TENANT", {"tenant", "url", "format", "webhook_secrets", "paused", "next_probe", "last_reply"},
-                 false);
+    add_standard(
+        backend, "backends", "TENANT",
+        {"tenant", "url", "format", "webhook_secrets", "paused", "next_probe", "last_reply"},
+        false);
     verb(
         backend, "add", "another URL or format for a tenant that is there",
         [](Context& c, Values& v) {
@@ -295,7 +297,8 @@ class Verbs {
   }
 
   void add_partner() {
-    CLI::App& partner = group("partner", "addresses and domains that share tickets: no mail to or from");
+    CLI::App& partner =
+        group("partner", "addresses and domains that share tickets: no mail to or from");
     const auto owner = [](CLI::App& command, Values& v) {
       command.add_option("TENANT|DOMAIN", v.name)->required();
     };

@@ -119,7 +119,7 @@ void Attempt::render() {
     case policy::TicketFormat::kMailgun:
       ticket_ =
           render_mailgun(job_.message, parts_, job_.secrets.empty() ? "" : job_.secrets.front(),
-                         timestamp_s_, base::random_bytes(32));
+                         timestamp_s_, base::random_bytes(32), automated_);
       break;
   }
   parts_ = {};

@@ -35,7 +35,7 @@ struct AttemptServices {
   const base::Clock* clock = nullptr;
   const base::Limits* limits = nullptr;
   std::vector<std::string> marker_headers;  // see automated_reason()
-  certs::TlsContext trust;  // whose certificate store verifies https back ends
+  certs::TlsContext trust;                  // whose certificate store verifies https back ends
 };
 
 struct AttemptJob {

@@ -55,7 +55,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     std::int64_t started_ms;  // steady
   };
   std::map<Key, UnderWay> attempts;
-  net::Timer slow_watch;  // looks for attempts under way that take long
+  net::Timer slow_watch;                            // looks for attempts under way that take long
   std::size_t settling = 0;                         // outcomes on their way to the disk
   std::map<std::string, std::string> fingerprints;  // of the paused endpoints
   Pauses board;
@@ -67,8 +67,12 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   explicit State(HandOffOptions given)
       : options(std::move(given)),
         curl(*options.loop, static_cast<std::size_t>(options.limits->http_connections_total)),
-        services{options.loop,  &curl,          options.resolver,
-                 options.clock, options.limits, options.marker_headers,
+        services{options.loop,
+                 &curl,
+                 options.resolver,
+                 options.clock,
+                 options.limits,
+                 options.marker_headers,
                  trust_or_throw(options.trust_paths)},
         schedule(static_cast<std::size_t>(options.limits->http_connections),
                  static_cast<std::size_t>(options.limits->http_connections_total)),
@@ -287,8 +291,10 @@ struct HandOff::State : std::enable_shared_from_this<State> {
                       {{"destination", destination},
                        {"reply", reply},
                        {"next_attempt", until_text},
-                       {"advice", "look at its URL and its webhook secret; the tickets wait; when "
-                                  "it is mended: relayctl backend resume " + tenant}});
+                       {"advice",
+                        "look at its URL and its webhook secret; the tickets wait; when "
+                        "it is mended: relayctl backend resume " +
+                            tenant}});
     } else {
       base::log_warning(
           "back end paused",

@@ -31,9 +31,9 @@ struct HandOffOptions {
   const base::Clock* clock = nullptr;
   const base::Limits* limits = nullptr;
   base::Metrics* metrics = nullptr;
-  dns::Resolver* resolver = nullptr;     // of this loop
-  std::vector<std::int64_t> retry_ms;    // queue.retry; the last one repeats
-  std::vector<std::string> trust_paths;  // tls.trust
+  dns::Resolver* resolver = nullptr;        // of this loop
+  std::vector<std::int64_t> retry_ms;       // queue.retry; the last one repeats
+  std::vector<std::string> trust_paths;     // tls.trust
   std::vector<std::string> marker_headers;  // outbound.marker_headers
 };
 

@@ -188,7 +188,8 @@ Json event_data(const queue::Message& message, const MimeParts& parts,
   }
 }
 
-// An event that was written down while the tenant's format was JSON has no mail: its details are one.
+// An event that was written down while the tenant's format was JSON has no mail: its details are
+// one.
 std::string as_mail(const queue::Message& message) {
   return "Subject: " + message.event + "\r\nMIME-Version: 1.0\r\n" +
          "Content-Type: application/json\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" +
@@ -292,12 +293,14 @@ Ticket render_rfc822(const queue::Message& message, const std::string& automated
   // A report or an event is never to be answered.
   const bool ours = message.kind != queue::Kind::kInbound;
   add("Automated", ours ? "report" : automated.empty() ? "no" : automated);
-  if (message.kind == queue::Kind::kEvent && message.body.size() == 0) ticket.head = as_mail(message);
+  if (message.kind == queue::Kind::kEvent && message.body.size() == 0)
+    ticket.head = as_mail(message);
   return ticket;
 }
 
 Ticket render_mailgun(const queue::Message& message, const MimeParts& parts,
-                      std::string_view secret, std::int64_t timestamp_s, std::string_view random) {
+                      std::string_view secret, std::int64_t timestamp_s, std::string_view random,
+                      const std::string& automated) {
   const std::string token = base::hex_encode(random);
   const std::string boundary = "relayd-" + token;
   const std::string timestamp = std::to_string(timestamp_s);
@@ -323,12 +326,15 @@ Ticket render_mailgun(const queue::Message& message, const MimeParts& parts,
   add("timestamp", timestamp);
   add("token", token);
   add("signature", form_signature(secret, timestamp, token));
-  if (message.kind != queue::Kind::kInbound) {
+  if (message.kind == queue::Kind::kInbound) {
+    add("relayd-automated", automated.empty() ? "no" : automated);
+  } else {
     add("relayd-event", event_name(message));
     add("relayd-related-id", message.related_id);
   }
   begin("body-mime");
-  if (message.kind == queue::Kind::kEvent && message.body.size() == 0) ticket.head += as_mail(message);
+  if (message.kind == queue::Kind::kEvent && message.body.size() == 0)
+    ticket.head += as_mail(message);
   return ticket;
 }
 

@@ -53,6 +53,10 @@ class Reports(Scene):
         return self.desk.wait_for(lambda e: e["data"].get("related_id") == related_id,
                                   "the event", seconds)["event"]
 
+    def events_about(self, related_id):
+        return [r["event"] for r in self.desk.taken()
+                if "event" in r and r["event"]["data"].get("related_id") == related_id]
+
     def envid_of(self, queue_id):
         """The one it was sent with."""
         def search():
@@ -159,7 +163,7 @@ def test_nobody_is_told_who_did_not_ask(scene, notify):
     queue_id = scene.submit([CUSTOMER], content, "", f"NOTIFY={notify}")
     wait_until(lambda: "no bounce, as NOTIFY asks" in scene.relayd.log(), "the log line")
     wait_until(lambda: scene.relayd.queue() == [], "the queue to be empty")
-    assert not [r for r in scene.desk.taken() if r["event"]["data"].get("related_id") == queue_id]
+    assert not scene.events_about(queue_id)
 
 
 def test_a_bounce_of_a_bounce_is_dropped_with_a_line(scene):
@@ -170,6 +174,31 @@ def test_a_bounce_of_a_bounce_is_dropped_with_a_line(scene):
         client.send("", [CUSTOMER], sample()[1])
     wait_until(lambda: "bounce of a bounce dropped" in scene.relayd.log(), "the log line")
     wait_until(lambda: scene.relayd.queue() == [], "the queue to be empty")
+
+
+@pytest.mark.parametrize("form", ["rfc822", "mailgun"])
+def test_back_ends_without_json_get_the_report_as_a_message(scene, form):
+    plan = (f'[[tenant]]\nname = "acme"\n[tenant.backend]\nurl = "{scene.desk.url}"\n'
+            'format = "%s"\n')
+    scene.relayd.apply(plan % form, "format.toml")
+    try:
+        scene.server.replies = {"RCPT": "550 5.1.1 No such user here"}
+        marker, content = sample()
+        queue_id = scene.submit([CUSTOMER], content)
+        request = wait_until(lambda: [r for r in scene.desk.requests() if marker.encode() in
+                                      base64.b64decode(r.get("raw") or "")], "the report")[0]
+        assert request["verified"]
+        if form == "rfc822":
+            assert request["headers"]["x-relayd-event"] == "message.bounced"
+            assert request["headers"]["x-relayd-related-id"] == queue_id
+        else:
+            assert request["form"]["relayd-event"] == "message.bounced"
+            assert request["form"]["relayd-related-id"] == queue_id
+        report = email.message_from_bytes(base64.b64decode(request["raw"]),
+                                          policy=email.policy.default)
+        assert report.get_content_type() == "multipart/report"
+    finally:
+        scene.relayd.apply(plan % "json", "format.toml")
 
 
 # --- Reports that come back
@@ -230,4 +259,4 @@ def test_another_tenants_message_is_none_of_theirs(scene):
                               base64.b64decode(r.get("raw") or "")], "the other tenant's ticket")[0]
     assert got["headers"]["x-relayd-event"] == "message.received"
     assert got["headers"]["x-relayd-automated"] == "null-sender"
-    assert not [r for r in scene.desk.taken() if r["event"]["data"].get("related_id") == queue_id]
+    assert not scene.events_about(queue_id)

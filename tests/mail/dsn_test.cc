@@ -12,7 +12,9 @@ TEST(Dsn, XtextAndOrcpt) {
   EXPECT_FALSE(decode_xtext("a+2b"));  // RFC 3461 4: upper case
   EXPECT_EQ(decode_orcpt("RFC822;ann+2Bx@c.example")->address, "ann+x@c.example");
   EXPECT_EQ(decode_orcpt("rfc822;ann@c.example")->type, "rfc822");
-  EXPECT_EQ(decode_orcpt("utf-8;\\x{FC}ber@c.example")->address, "\xC3\xBC" "ber@c.example");
+  EXPECT_EQ(decode_orcpt("utf-8;\\x{FC}ber@c.example")->address,
+            "\xC3\xBC"
+            "ber@c.example");
   EXPECT_EQ(decode_orcpt("utf-8;\\x{1F600}@c.example")->address, "\xF0\x9F\x98\x80@c.example");
   EXPECT_EQ(decode_orcpt("utf-8;\\x{D800}@c.example")->address, "\\x{D800}@c.example");
   EXPECT_FALSE(decode_orcpt(""));
@@ -57,13 +59,16 @@ TEST(Dsn, ReadsAReport) {
 }
 
 TEST(Dsn, WhatIsNoneIsNone) {
-  EXPECT_FALSE(read("Content-Type: multipart/report; report-type=disposition-notification;"
-                    " boundary=\"b=1\"\r\n", kBody));
+  EXPECT_FALSE(
+      read("Content-Type: multipart/report; report-type=disposition-notification;"
+           " boundary=\"b=1\"\r\n",
+           kBody));
   EXPECT_FALSE(read("Content-Type: multipart/mixed; boundary=\"b=1\"\r\n", kBody));
   EXPECT_FALSE(read("Content-Type: multipart/report; report-type=delivery-status\r\n", kBody));
   EXPECT_FALSE(read("Subject: x\r\n", kBody));
   EXPECT_FALSE(read(kHead, ""));
-  EXPECT_FALSE(read(kHead, "--b=1\r\nContent-Type: message/delivery-status\r\n\r\nA: b\r\n--b=1--"));
+  EXPECT_FALSE(
+      read(kHead, "--b=1\r\nContent-Type: message/delivery-status\r\n\r\nA: b\r\n--b=1--"));
 }
 
 // Cut anywhere, changed anywhere: never more than a report with less in it.

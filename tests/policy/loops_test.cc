@@ -77,8 +77,8 @@ TEST(Partners, AddressesDomainsAndWhatIsBelow) {
   const Accounts accounts({{"acme", tenant}});
   const Domain& a = *accounts.domain("acme.example");
   const Domain& b = *accounts.domain("b.example");
-  for (const char* partner : {"help@partner.example", "HELP@Partner.Example", "x@desk.example",
-                              "x@eu.desk.example"}) {
+  for (const char* partner :
+       {"help@partner.example", "HELP@Partner.Example", "x@desk.example", "x@eu.desk.example"}) {
     EXPECT_TRUE(is_partner(accounts, a, partner)) << partner;
     EXPECT_TRUE(is_partner(*accounts.tenant("acme"), partner)) << partner;
   }

@@ -185,7 +185,8 @@ TEST(Ticket, AutomatedWithItsReason) {
   EXPECT_EQ(why("Precedence: junk\n"), "precedence: junk");
   EXPECT_EQ(why("Precedence: first-class\n"), "");
   EXPECT_EQ(why("X-Autorespond: yes\n"), "x-autoreply");
-  EXPECT_EQ(why("X-Auto-Response-Suppress: DR, AutoReply\n"), "x-auto-response-suppress: autoreply");
+  EXPECT_EQ(why("X-Auto-Response-Suppress: DR, AutoReply\n"),
+            "x-auto-response-suppress: autoreply");
   EXPECT_EQ(why("X-Auto-Response-Suppress: DR\n"), "");
   EXPECT_EQ(why("x-desk-from-account-id: 12\n"), "marker: x-desk-from-account-id");
   EXPECT_EQ(why("A: b\n", "MAILER-DAEMON@c.example"), "sender: mailer-daemon@c.example");
@@ -210,7 +211,8 @@ TEST(Ticket, AnEventWithoutAMailIsOneInEveryFormat) {
   const std::string mail = whole_body(render_rfc822(message), "");
   EXPECT_TRUE(mail.starts_with("Subject: connector.locked\r\n")) << mail;
   EXPECT_NE(mail.find(R"("account":"relayd")"), std::string::npos) << mail;
-  const std::string form = whole_body(render_mailgun(message, {}, "s", 0, std::string(32, 'r')), "");
+  const std::string form =
+      whole_body(render_mailgun(message, {}, "s", 0, std::string(32, 'r')), "");
   EXPECT_NE(form.find("name=\"relayd-event\"\r\n\r\nconnector.locked\r\n"), std::string::npos);
   EXPECT_NE(form.find("name=\"body-mime\"\r\n\r\nSubject: connector.locked\r\n"),
             std::string::npos);

@@ -85,9 +85,10 @@ smtp::Reply Transaction::add_recipient(const mail::Recipient& recipient) {
     }
     const policy::Domain* domain = accounts_->domain(address->domain);
     if (auto refusal = refuse_partner(workplace_, *accounts_, *domain, message)) return *refusal;
-  } else if (auto refusal = suppress_partner(workplace_, *accounts_, peer.credential->tenant,
-                                             recipient.address, message)) {
-    return *refusal;
+  } else if (peer.credential != nullptr) {  // revoked in mid-session: refused at the end of data
+    auto refusal = suppress_partner(workplace_, *accounts_, peer.credential->tenant,
+                                    recipient.address, message);
+    if (refusal) return *refusal;
   }
   message.envelope.recipients.push_back(recipient);
   return {250, "2.1.5", "recipient ok"};

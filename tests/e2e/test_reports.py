@@ -260,3 +260,30 @@ def test_another_tenants_message_is_none_of_theirs(scene):
     assert got["headers"]["x-relayd-event"] == "message.received"
     assert got["headers"]["x-relayd-automated"] == "null-sender"
     assert not scene.events_about(queue_id)
+
+
+def test_what_postfix_reports_later_becomes_events():
+    """Postfix takes the message, gives up on one recipient and delivers to the other: its own reports,
+    sent through its own relay to the support address."""
+    gone = "gone@customer.example"
+    with Scene("later", extra=f'\n[outbound]\nmarker_headers = ["{MARKER}"]\n') as whole:
+        whole.start_relayd()
+        whole.connect()
+        theirs = Smarthost()
+        theirs.replies = {"RCPT": "550 5.1.1 moved away"}
+        theirs.start()
+        whole.postfix.pass_on(gone, theirs.port)
+        whole.desk.start(whole.webhook_secret)
+        whole.postfix.start()
+        marker, content = sample(extra=(f"{MARKER}: 4711",))
+        queue_id = Reports.submit(whole, [gone, CUSTOMER], content, "", "NOTIFY=SUCCESS,FAILURE")
+        for kind, address, status in (("message.bounced", gone, "5.1.1"),
+                                      ("message.delivered", CUSTOMER, "2.0.0")):
+            data = whole.desk.wait_for(lambda e: e["type"] == kind and "tied_by" in e["data"],
+                                       kind)["event"]["data"]
+            assert data["related_id"] == queue_id and data["tied_by"] == "envelope-id"
+            assert [r["address"] for r in data["recipients"]] == [address]
+            assert data["recipients"][0]["status"] == status
+            assert marker in data["original_message_id"] and data["markers"] == {MARKER: "4711"}
+        assert not [r for r in whole.desk.taken() if r["event"]["type"] == "message.received"]
+        theirs.stop()

@@ -22,7 +22,8 @@ PairRate::Name PairRate::name(std::string_view sender, std::string_view address)
   return name;
 }
 
-bool PairRate::count(std::string_view sender, std::string_view address, std::int64_t steady_ms) {
+std::int64_t PairRate::count(std::string_view sender, std::string_view address,
+                             std::int64_t steady_ms) {
   const Name pair = name(sender, address);
   const std::lock_guard lock(mutex_);
   auto at = entries_.find(pair);
@@ -39,7 +40,7 @@ bool PairRate::count(std::string_view sender, std::string_view address, std::int
     const auto age = by_age_.insert(by_age_.end(), pair);
     at = entries_.emplace(pair, Entry{steady_ms, 0, age}).first;
   }
-  return ++at->second.messages > messages_max_;
+  return std::max<std::int64_t>(++at->second.messages - messages_max_, 0);
 }
 
 bool PairRate::is_over(std::string_view sender, std::string_view address,

@@ -25,8 +25,9 @@ class PairRate {
  public:
   explicit PairRate(const base::Limits& limits);
 
-  // One more message of `sender` to `address`, both normalized. True where that is past the bound.
-  bool count(std::string_view sender, std::string_view address, std::int64_t steady_ms);
+  // One more message of `sender` to `address`, both normalized: how many past the bound that is, 0
+  // where it is within.
+  std::int64_t count(std::string_view sender, std::string_view address, std::int64_t steady_ms);
   // Is the pair past the bound at the moment?
   [[nodiscard]] bool is_over(std::string_view sender, std::string_view address,
                              std::int64_t steady_ms) const;

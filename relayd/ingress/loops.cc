@@ -45,14 +45,18 @@ smtp::Reply partner_reply(const std::string& sender, const policy::Domain& domai
               "desk to take it off its partners"};
 }
 
-}  // namespace
-
-void note_loop(const Workplace& workplace, std::string_view reason, const queue::Message& message,
-               std::string_view sender, std::string_view recipient) {
+void count_loop(const Workplace& workplace, std::string_view reason) {
   workplace.metrics
       ->counter("relayd_loops_total", "Mail refused, flagged or suppressed because of a loop",
                 "reason=\"" + std::string(reason) + "\"")
       .add();
+}
+
+}  // namespace
+
+void note_loop(const Workplace& workplace, std::string_view reason, const queue::Message& message,
+               std::string_view sender, std::string_view recipient) {
+  count_loop(workplace, reason);
   base::log_warning("loop", {{"id", message.id.str()},
                              {"reason", std::string(reason)},
                              {"sender", std::string(sender)},
@@ -101,10 +105,12 @@ bool writes_too_often(const Workplace& workplace, const mail::Headers& headers,
                       const queue::Message& message) {
   const std::string sender = correspondent(headers, message);
   if (workplace.pairs == nullptr || sender.empty()) return false;
-  const bool too_often =
+  const std::int64_t past =
       workplace.pairs->count(sender, message.support_address, workplace.clock->steady_ms());
-  if (too_often) note_loop(workplace, "rate", message, sender, message.support_address);
-  return too_often;
+  // A loop is worth one line a window, not one a message.
+  if (past == 1) note_loop(workplace, "rate", message, sender, message.support_address);
+  if (past > 1) count_loop(workplace, "rate");
+  return past > 0;
 }
 
 std::size_t suppress_automatic(const Workplace& workplace, const mail::Headers& headers,

@@ -138,6 +138,7 @@ struct Daemon::State {
   std::unique_ptr<policy::LoginService> logins;
   std::shared_ptr<dkim::Library> dkim;
   std::unique_ptr<ingress::SessionCensus> census;
+  std::unique_ptr<policy::PairRate> pairs;
   net::Loop main_loop;
   std::unique_ptr<dns::Resolver> main_resolver;
   std::vector<std::unique_ptr<LoopThread>> smtp_loops;
@@ -180,6 +181,7 @@ void Daemon::State::open() {
   census = std::make_unique<ingress::SessionCensus>(metrics);
   main_resolver =
       need(dns::make_unbound_resolver(main_loop, {c.dns.servers, c.limits.dns_timeout}));
+  pairs = std::make_unique<policy::PairRate>(c.limits);
   const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
   const std::size_t loops = c.loops > 0 ? static_cast<std::size_t>(c.loops) : cores;
   for (std::size_t i = 0; i < loops; ++i) smtp_loops.push_back(std::make_unique<LoopThread>(c));
@@ -215,6 +217,7 @@ void Daemon::State::open() {
   options.resolver = tickets_loop->resolver.get();
   options.retry_ms = c.queue.retry_ms;
   options.trust_paths = c.tls.trust;
+  options.marker_headers = c.outbound.marker_headers;
   hand_off = std::make_unique<tickets::HandOff>(options);
 
   store->on_waiting([this](const std::string& destination, const base::Id& id, std::uint32_t index,
@@ -236,6 +239,8 @@ void Daemon::State::listen() {
     inward.ids = &ids;
     inward.crypto = crypto.get();
     inward.census = census.get();
+    inward.pairs = pairs.get();
+    inward.sent_key = sealer->derive("sent");
     inward.clock = &clock;
     inward.due_clock = &due_clock;
     inward.descriptor_max = descriptor_max;
@@ -264,6 +269,18 @@ void Daemon::State::start_admin() {
   options.hostname = c.hostname;
   options.version = RELAYD_VERSION;
   options.ready = [this] { return ready; };
+  options.paused_backends = [this] {
+    std::map<std::string, admin::PausedBackend> out;
+    for (auto& [tenant, one] : hand_off->paused()) {
+      out[tenant] = {one.refused ? "refused" : "unavailable", one.since_ms, one.next_probe_ms,
+                     one.reply};
+    }
+    return out;
+  };
+  options.resume_backend = [this](const std::string& tenant) {
+    tickets_loop->loop.post([this, tenant] { hand_off->resume(tenant); });
+    return hand_off->paused().contains(tenant);
+  };
   admin_server = need(admin::AdminServer::open(std::move(options)));
 }
 

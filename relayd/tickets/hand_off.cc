@@ -20,7 +20,14 @@ constexpr std::uint32_t kFailuresBeforePause = 8;
 constexpr std::int64_t kDownPauseMax = 5 * base::kMinute;
 constexpr std::int64_t kNoRoomMs = base::kMinute;
 constexpr std::int64_t kRoomAgainMs = base::kSecond;
+// A back end that takes this long over a ticket is slow: see Schedule::set_slow.
+constexpr std::int64_t kSlowMs = 5 * base::kSecond;
 constexpr std::string_view kDestinationPrefix = "backend:";
+
+// The tenant whose back end a destination is; "" for one that is none.
+std::string tenant_of(const std::string& destination) {
+  return destination.substr(std::min(destination.size(), kDestinationPrefix.size()));
+}
 
 certs::TlsContext trust_or_throw(const std::vector<std::string>& paths) {
   auto context = certs::make_client_context(paths);
@@ -45,10 +52,17 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   AttemptServices services;
   Schedule schedule;
   net::Timer wake;
-  std::map<Key, std::shared_ptr<Attempt>> attempts;
+  struct UnderWay {
+    std::shared_ptr<Attempt> attempt;
+    std::string destination;
+    std::int64_t started_ms;  // steady
+  };
+  std::map<Key, UnderWay> attempts;
+  net::Timer slow_watch;                            // looks for attempts under way that take long
   std::size_t settling = 0;                         // outcomes on their way to the disk
   std::map<std::string, std::string> fingerprints;  // of the paused endpoints
   std::optional<std::int64_t> no_room_until_ms;     // steady; see waits_for_room()
+  Pauses board;
   bool pumping = false;
   bool stopping = false;
   std::function<void()> on_stopped;
@@ -57,13 +71,17 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   explicit State(HandOffOptions given)
       : options(std::move(given)),
         curl(*options.loop, static_cast<std::size_t>(options.limits->http_connections_total)),
-        services{
-            options.loop,     &curl,
-            options.resolver, options.wall_clock != nullptr ? options.wall_clock : options.clock,
-            options.limits,   trust_or_throw(options.trust_paths)},
+        services{options.loop,
+                 &curl,
+                 options.resolver,
+                 options.wall_clock != nullptr ? options.wall_clock : options.clock,
+                 options.limits,
+                 options.marker_headers,
+                 trust_or_throw(options.trust_paths)},
         schedule(static_cast<std::size_t>(options.limits->http_connections),
                  static_cast<std::size_t>(options.limits->http_connections_total)),
         wake(*options.loop, [this] { pump(); }),
+        slow_watch(*options.loop, [this] { look_for_slow_ones(); }),
         delivered(options.metrics->counter("relayd_tickets_delivered_total",
                                            "Tickets that a back end took")),
         retried(options.metrics->counter("relayd_tickets_retried_total",
@@ -128,7 +146,18 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     // With its last ticket an endpoint's pause is forgotten.
     if (!fingerprints.contains(destination) || schedule.pauses(destination) > 0) return;
     fingerprints.erase(destination);
+    board.erase(tenant_of(destination));
     count_paused();
+  }
+
+  // A slot that is held for long is a slow back end's before the answer is there.
+  void look_for_slow_ones() {
+    const std::int64_t steady_ms = options.clock->steady_ms();
+    for (const auto& [key, one] : attempts) {
+      if (steady_ms - one.started_ms >= kSlowMs) schedule.set_slow(one.destination, true);
+    }
+    if (!attempts.empty()) slow_watch.start_ms(base::kSecond);
+    pump();
   }
 
   // Everything an attempt needs, read afresh: the operator may have changed any of it.
@@ -139,8 +168,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     if (!message) return gone(destination, key);
 
     const policy::AccountsSnapshot accounts = options.accounts->snapshot();
-    const std::string name =
-        destination.substr(std::min(destination.size(), kDestinationPrefix.size()));
+    const std::string name = tenant_of(destination);
     const policy::Tenant* tenant =
         destination.starts_with(kDestinationPrefix) ? accounts->tenant(name) : nullptr;
     if (tenant == nullptr) {
@@ -168,16 +196,31 @@ struct HandOff::State : std::enable_shared_from_this<State> {
         [this, destination, key, delivery = *delivery,
          message = std::move(*message)](const Answer& answer) {
           // Out of the map, but alive until this call is over.
-          const auto keep = std::move(attempts[key]);
+          const UnderWay keep = std::move(attempts[key]);
           attempts.erase(key);
+          schedule.set_slow(destination, options.clock->steady_ms() - keep.started_ms >= kSlowMs);
           in_flight.set(static_cast<std::int64_t>(attempts.size()));
-          settle(destination, key, delivery, message, classify(answer), answer);
+          const Outcome outcome = classify(answer);
+          if (outcome == Outcome::kDelivered) note_automated(key, keep.attempt->automated());
+          settle(destination, key, delivery, message, outcome, answer);
           pump();
           finish_stop();
         });
-    attempts[key] = attempt;
+    attempts[key] = {attempt, destination, options.clock->steady_ms()};
+    if (!slow_watch.running()) slow_watch.start_ms(base::kSecond);
     in_flight.set(static_cast<std::int64_t>(attempts.size()));
     attempt->start();
+  }
+
+  void note_automated(const Key& key, const std::string& reason) {
+    if (reason.empty()) return;
+    // The reason up to its own words: they are a stranger's, and would be labels without end.
+    const std::string kind = reason.substr(0, reason.find(':'));
+    options.metrics
+        ->counter("relayd_tickets_automated_total", "Tickets flagged as written by a machine",
+                  "reason=\"" + kind + "\"")
+        .add();
+    base::log_info("ticket is automated", {{"id", key.id.str()}, {"reason", reason}});
   }
 
   // What one answer means for the ticket and for its endpoint, then to the disk.
@@ -256,8 +299,9 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   void note_pause(const std::string& destination, Pause why, bool first, std::int64_t until,
                   const std::string& reply) {
     const auto accounts = options.accounts->snapshot();
-    fingerprints[destination] = fingerprint(
-        accounts->tenant(std::string_view(destination).substr(kDestinationPrefix.size())));
+    const std::string tenant = tenant_of(destination);
+    fingerprints[destination] = fingerprint(accounts->tenant(tenant));
+    board.put(tenant, {why == Pause::kRefused, now(), until, reply});
     count_paused();
     if (!first) return;
     const std::string until_text = base::format_rfc3339(until);
@@ -266,7 +310,10 @@ struct HandOff::State : std::enable_shared_from_this<State> {
                       {{"destination", destination},
                        {"reply", reply},
                        {"next_attempt", until_text},
-                       {"advice", "look at its URL and its webhook secret; the tickets wait"}});
+                       {"advice",
+                        "look at its URL and its webhook secret; the tickets wait; when "
+                        "it is mended: relayctl backend resume " +
+                            tenant}});
     } else {
       base::log_warning(
           "back end paused",
@@ -277,6 +324,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   void works(const std::string& destination) {
     if (!schedule.works(destination)) return;
     fingerprints.erase(destination);
+    board.erase(tenant_of(destination));
     count_paused();
     base::log_info("back end works again", {{"destination", destination}});
   }
@@ -374,14 +422,24 @@ void HandOff::waiting(const std::string& destination, const base::Id& id, std::u
 void HandOff::accounts_changed() {
   const auto accounts = state_->options.accounts->snapshot();
   for (auto& [destination, was] : state_->fingerprints) {
-    const std::string is = fingerprint(
-        accounts->tenant(std::string_view(destination).substr(kDestinationPrefix.size())));
+    const std::string is = fingerprint(accounts->tenant(tenant_of(destination)));
     if (is == was) continue;
     was = is;
     state_->schedule.probe_now(destination);
   }
   state_->pump();
 }
+
+bool HandOff::resume(const std::string& tenant) {
+  const std::string destination = std::string(kDestinationPrefix) + tenant;
+  if (!state_->fingerprints.contains(destination)) return false;
+  base::log_info("back end resumed by hand", {{"destination", destination}});
+  state_->schedule.probe_now(destination);
+  state_->pump();
+  return true;
+}
+
+std::map<std::string, PausedBackend> HandOff::paused() const { return state_->board.all(); }
 
 void HandOff::stop(std::function<void()> on_done) {
   state_->stopping = true;

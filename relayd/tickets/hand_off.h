@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "core/net/loop.h"
 #include "policy/account_store.h"
 #include "queue/store.h"
+#include "relayd/tickets/pauses.h"
 
 namespace tickets {
 
@@ -30,9 +32,10 @@ struct HandOffOptions {
   const base::Clock* wall_clock = nullptr;  // of time stamps; null: the same
   const base::Limits* limits = nullptr;
   base::Metrics* metrics = nullptr;
-  dns::Resolver* resolver = nullptr;     // of this loop
-  std::vector<std::int64_t> retry_ms;    // queue.retry; the last one repeats
-  std::vector<std::string> trust_paths;  // tls.trust
+  dns::Resolver* resolver = nullptr;        // of this loop
+  std::vector<std::int64_t> retry_ms;       // queue.retry; the last one repeats
+  std::vector<std::string> trust_paths;     // tls.trust
+  std::vector<std::string> marker_headers;  // outbound.marker_headers
 };
 
 class HandOff {
@@ -51,6 +54,11 @@ class HandOff {
   // The accounts have changed: a paused endpoint that has changed is tried again at once, the
   // tickets of a tenant that is gone are held when their turn comes.
   void accounts_changed();
+  // The operator's word that a back end is mended: where it is paused one ticket asks at once, and
+  // when that is taken all the others follow. False where it was not paused.
+  bool resume(const std::string& tenant);
+  // By tenant. Any thread.
+  [[nodiscard]] std::map<std::string, PausedBackend> paused() const;
   // No new attempts; those in flight may finish. `on_done` when none is left and every outcome is
   // on disk.
   void stop(std::function<void()> on_done);

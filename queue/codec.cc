@@ -9,8 +9,9 @@ namespace {
 constexpr std::uint8_t kVersion = 1;
 // Of messages: 2 has `event`, 1 has not. The older one is read and never written.
 constexpr std::uint8_t kMessageVersion = 2;
-// LMDB takes keys of 511 octets: the name, a zero, id and index.
+// LMDB takes keys of 511 octets: the name, a zero, perhaps a moment, id and index.
 constexpr std::size_t kDestinationKeyMax = 400;
+constexpr std::size_t kMomentAndName = 8 + 20;
 
 class Writer {
  public:
@@ -316,22 +317,6 @@ std::string recipient_key(const base::Id& id, std::uint32_t delivery, std::uint3
   return key;
 }
 
-std::string due_key(std::int64_t due_ms, const base::Id& id, std::uint32_t index) {
-  std::string key;
-  key.reserve(28);
-  append_big_endian(key, static_cast<std::uint64_t>(std::max<std::int64_t>(due_ms, 0)), 8);
-  key += id.key();
-  append_big_endian(key, index, 4);
-  return key;
-}
-
-std::optional<DueKey> parse_due_key(std::string_view key) {
-  if (key.size() != 28) return std::nullopt;
-  return DueKey{static_cast<std::int64_t>(big_endian(key.substr(0, 8))),
-                *base::Id::from_key(key.substr(8, 16)),
-                static_cast<std::uint32_t>(big_endian(key.substr(24)))};
-}
-
 std::string destination_prefix(std::string_view destination) {
   std::string key(destination.substr(0, std::min(destination.find('\0'), kDestinationKeyMax)));
   key.push_back('\0');
@@ -340,6 +325,28 @@ std::string destination_prefix(std::string_view destination) {
 
 std::string destination_key(std::string_view destination, const base::Id& id, std::uint32_t index) {
   return destination_prefix(destination) + delivery_key(id, index);
+}
+
+std::string due_key(std::string_view destination, std::int64_t due_ms, const base::Id& id,
+                    std::uint32_t index) {
+  std::string key = destination_prefix(destination);
+  append_big_endian(key, static_cast<std::uint64_t>(std::max<std::int64_t>(due_ms, 0)), 8);
+  key += delivery_key(id, index);
+  return key;
+}
+
+std::string_view due_prefix(std::string_view key) {
+  if (key.size() <= kMomentAndName) return {};
+  const std::string_view prefix = key.substr(0, key.size() - kMomentAndName);
+  return prefix.find('\0') == prefix.size() - 1 ? prefix : std::string_view();
+}
+
+std::optional<DueKey> parse_due_key(std::string_view key) {
+  const std::size_t prefix = due_prefix(key).size();
+  if (prefix == 0) return std::nullopt;
+  const auto name = parse_delivery_key(key.substr(prefix + 8));
+  return DueKey{static_cast<std::int64_t>(big_endian(key.substr(prefix, 8))), name->id,
+                name->index};
 }
 
 std::string segment_key(std::uint64_t number) {

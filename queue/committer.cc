@@ -143,8 +143,8 @@ void Committer::commit(Works& works) {
     const std::lock_guard lock(mutex_);
     tell = on_waiting_;
   }
-  for (const Changes::Waiting& w : waiting_) {
-    if (tell) tell(w.destination, w.id, w.index, w.due_ms);
+  for (const Store::Waiting& waiting : waiting_) {
+    if (tell) tell(waiting);
   }
   waiting_.clear();
   remove_emptied();

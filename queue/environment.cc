@@ -10,14 +10,15 @@
 #include "core/base/bytes.h"
 #include "core/base/id.h"
 #include "core/base/limits.h"
+#include "queue/codec.h"
 
 namespace queue {
 namespace {
 
 constexpr std::array<const char*, kTables> kNames = {"meta", "message",     "recipient", "delivery",
                                                      "due",  "destination", "segment"};
-// 2: messages may be of record version 2, which who wrote schema 1 cannot read. A store of schema 1
-// becomes one of schema 2 when it is opened.
+// 2: messages may be of record version 2, which who wrote schema 1 cannot read, and the table of due
+// times is sorted by destination. A store of schema 1 becomes one of schema 2 when it is opened.
 constexpr std::string_view kSchema = "2";
 constexpr std::string_view kOldSchema = "1";
 constexpr unsigned kReadersMax = 1024;
@@ -44,6 +45,28 @@ int allocate_lock_file(const std::string& directory) {
   const int code = posix_fallocate(fd, 0, kLockFileOctets);
   close(fd);
   return code;
+}
+
+// The table of due times anew, from the deliveries: those that cannot be read wait for nothing.
+int rebuild_due(MDB_txn* txn, MDB_dbi deliveries, MDB_dbi due) {
+  int code = mdb_drop(txn, due, 0);
+  MDB_cursor* cursor = nullptr;
+  if (code == 0) code = mdb_cursor_open(txn, deliveries, &cursor);
+  MDB_val key{};
+  MDB_val value{};
+  while (code == 0 && (code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    const auto name = parse_delivery_key(to_view(key));
+    const auto delivery =
+        name ? decode_delivery(name->id, name->index, to_view(value)) : std::nullopt;
+    if (!delivery || delivery->state != State::kWaiting) continue;
+    const std::string due_at =
+        due_key(delivery->destination, delivery->next_attempt_ms, name->id, name->index);
+    MDB_val new_key = to_val(due_at);
+    MDB_val destination = to_val(delivery->destination);
+    code = mdb_put(txn, due, &new_key, &destination, 0);
+  }
+  if (cursor != nullptr) mdb_cursor_close(cursor);
+  return code == MDB_NOTFOUND ? 0 : code;
 }
 
 base::Error wrong_schema(std::string_view schema) {
@@ -104,6 +127,7 @@ base::Status Environment::prepare() {
     if (is_old) {
       value = to_val(kSchema);
       code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);
+      if (code == 0) code = rebuild_due(txn, table(Table::kDelivery), table(Table::kDue));
     } else if (code == MDB_NOTFOUND) {
       value = to_val(kSchema);
       code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);

@@ -22,7 +22,7 @@ enum class Table : std::uint8_t {
   kMessage,      // id -> message
   kRecipient,    // id, delivery, recipient -> state; only where it is not plainly pending
   kDelivery,     // id, index -> delivery
-  kDue,          // due time, id, index -> destination; waiting deliveries only
+  kDue,          // destination, 0, due time, id, index -> destination; waiting deliveries only
   kDestination,  // destination, 0, id, index -> nothing
   kSegment,      // number -> messages and octets in use
 };

@@ -56,7 +56,13 @@ struct HandOff::State : std::enable_shared_from_this<State> {
         services{options.loop,  &curl,          options.resolver,
                  options.clock, options.limits, trust_or_throw(options.trust_paths)},
         schedule(static_cast<std::size_t>(options.limits->http_connections),
-                 static_cast<std::size_t>(options.limits->http_connections_total)),
+                 static_cast<std::size_t>(options.limits->http_connections_total),
+                 std::make_shared<queue::WindowShare>(options.limits->queue_window,
+                                                      options.limits->queue_windows),
+                 [store = options.store](const std::string& destination, const auto& after,
+                                         std::size_t rows_max) {
+                   return store->due(destination, after, rows_max);
+                 }),
         wake(*options.loop, [this] { pump(); }),
         delivered(options.metrics->counter("relayd_tickets_delivered_total",
                                            "Tickets that a back end took")),
@@ -90,6 +96,8 @@ struct HandOff::State : std::enable_shared_from_this<State> {
 
   void pump() {
     if (pumping || stopping) return;
+    // What is handed over could not be written down until the restart that a poisoned store needs.
+    if (options.store->health().failure == queue::Failure::kFailed) return;
     pumping = true;
     while (const auto next = schedule.next(now())) begin(next->destination, next->key);
     pumping = false;
@@ -321,10 +329,13 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     } else if (failure == queue::Failure::kNone || failure == queue::Failure::kNotFound) {
       gone(destination, key);
     } else {
-      // Better to deliver twice than to lose: the queue still has it as it was before.
+      // Better to deliver twice than to lose: the queue still has it as it was before. But of what
+      // cannot be written down only one ticket is tried at a time.
       base::log_error("outcome of a ticket not written",
                       {{"id", key.id.str()}, {"destination", destination}});
-      schedule.again(destination, key, now() + back_off_ms(0));
+      schedule.pause(destination, Pause::kDown, now() + back_off_ms(0), key);
+      schedule.as_before(destination, key);
+      count_paused();
     }
     pump();
     finish_stop();
@@ -343,9 +354,14 @@ HandOff::~HandOff() {
   state_->attempts.clear();
 }
 
-void HandOff::waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
-                      std::int64_t due_ms) {
-  state_->schedule.add(destination, Key{id, index}, due_ms);
+void HandOff::open(const std::string& destination) {
+  state_->schedule.open(destination);
+  state_->pump();
+}
+
+void HandOff::waiting(const queue::Store::Waiting& waiting) {
+  state_->schedule.add(waiting.destination, Key{waiting.id, waiting.index}, waiting.due_ms,
+                       waiting.ordered);
   state_->pump();
 }
 

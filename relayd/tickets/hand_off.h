@@ -43,10 +43,11 @@ class HandOff {
   // queued.
   ~HandOff();
 
-  // A delivery is waiting; called on the loop's thread at start (from the store's `due`) and after
-  // each commit (posted over from the committer's callback). Saying it twice does no harm.
-  void waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
-               std::int64_t due_ms);
+  // At start: something waits for this destination (Store::destinations).
+  void open(const std::string& destination);
+  // A delivery is waiting; called on the loop's thread after each commit (posted over from the
+  // committer's callback), in their order. Saying it twice does no harm.
+  void waiting(const queue::Store::Waiting& waiting);
   // The accounts have changed: a paused endpoint that has changed is tried again at once, the
   // tickets of a tenant that is gone are held when their turn comes.
   void accounts_changed();

@@ -222,18 +222,24 @@ TEST(Codec, KeysSortAsTheyShould) {
   const base::Id b = ids.next();
   EXPECT_LT(delivery_key(a, 255), delivery_key(a, 256));
   EXPECT_LT(delivery_key(a, 7), delivery_key(b, 0));
-  EXPECT_LT(due_key(255, b, 0), due_key(256, a, 0));
-  EXPECT_EQ(due_key(-3, a, 1), due_key(0, a, 1));
-  const auto due = parse_due_key(due_key(1'700'000'000'001, b, 3));
+  EXPECT_LT(due_key("x", 255, b, 0), due_key("x", 256, a, 0));
+  EXPECT_LT(due_key("x", 256, b, 0), due_key("y", 255, a, 0));
+  EXPECT_LT(due_key("x", 256, b, 0), due_key("x\x01", 255, a, 0));
+  EXPECT_EQ(due_key("x", -3, a, 1), due_key("x", 0, a, 1));
+  EXPECT_EQ(due_prefix(due_key("xy", 0, a, 1)), destination_prefix("xy"));
+  const auto due = parse_due_key(due_key("x", 1'700'000'000'001, b, 3));
   ASSERT_TRUE(due);
   EXPECT_EQ(due->due_ms, 1'700'000'000'001);
   EXPECT_EQ(due->id, b);
   EXPECT_EQ(due->index, 3U);
   EXPECT_FALSE(parse_due_key("short"));
+  EXPECT_FALSE(parse_due_key(std::string(28, 'x')));  // as schema 1 had it
+  EXPECT_FALSE(parse_due_key(std::string(29, 'x')));
   EXPECT_FALSE(parse_delivery_key("short"));
   EXPECT_EQ(parse_segment_key(segment_key(1ULL << 40)), 1ULL << 40);
   // LMDB's bound, whatever the destination is called.
   EXPECT_LE(destination_key(std::string(5000, 'x'), a, 0).size(), 511U);
+  EXPECT_LE(due_key(std::string(5000, 'x'), 0, a, 0).size(), 511U);
   EXPECT_EQ(destination_prefix(std::string_view("a\0b", 3)), std::string("a\0", 2));
 }
 

@@ -51,6 +51,7 @@ class Schedule {
   struct Next {
     std::string destination;
     Key key;
+    bool operator==(const Next&) const = default;
   };
   // The next to try now; it is in flight until finished(), again() or as_before(). nullopt: none,
   // or no room.

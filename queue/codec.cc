@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/base/bytes.h"
+
 namespace queue {
 namespace {
 
@@ -82,16 +84,18 @@ class Reader {
     const std::uint64_t bits = number();
     return static_cast<std::int64_t>(bits >> 1 ^ ((bits & 1) != 0 ? ~std::uint64_t{0} : 0));
   }
-  std::string text() {
+  std::string_view view() {
     const std::uint64_t size = number();
     if (size > rest_.size()) {
       fail();
       return {};
     }
-    std::string value(rest_.substr(0, size));
+    const std::string_view value = rest_.substr(0, size);
     rest_.remove_prefix(size);
     return value;
   }
+  std::string text() { return std::string(view()); }
+  [[nodiscard]] std::string_view rest() const { return rest_; }
   // A count of things of at least `octets_each`; so a damaged count never reserves memory.
   std::uint64_t count(std::size_t octets_each) {
     const std::uint64_t value = number();
@@ -218,6 +222,60 @@ std::optional<BodyRef> decode_body(std::string_view record) {
   const BodyRef body = read_body(in);
   if (!in.ok() || !is_sane(body)) return std::nullopt;
   return body;
+}
+
+// Field by field as decode_message.
+std::optional<MessageGlance> glance_at_message(std::string_view record) {
+  Reader in(record);
+  const std::uint8_t version = in.octet_in(1, kMessageVersion);
+  if (version == 0) return std::nullopt;
+  MessageGlance message;
+  message.body = read_body(in);
+  if (!is_sane(message.body)) return std::nullopt;
+  (void)in.octet_in(1, 4);
+  message.tenant = in.view();
+  message.domain = in.view();
+  const int texts = version >= 2 ? 9 : 8;  // support_address to details
+  for (int i = 0; i < texts; ++i) (void)in.view();
+  message.arrival_ms = in.signed_number();
+  (void)in.signed_number();
+  message.mail_from = in.view();
+  (void)in.octet_in(0, 1);
+  (void)in.octet_in(0, 1);
+  (void)in.number();
+  (void)in.view();
+  (void)in.view();
+  message.recipients = in.rest();
+  const std::uint64_t recipients = in.count(3);
+  for (std::uint64_t i = 0; i < 3 * recipients && in.ok(); ++i) (void)in.view();
+  if (!in.done()) return std::nullopt;
+  return message;
+}
+
+bool has_recipient(const MessageGlance& message, std::string_view address) {
+  Reader in(message.recipients);
+  const std::uint64_t recipients = in.count(3);
+  for (std::uint64_t i = 0; i < recipients && in.ok(); ++i) {
+    if (base::iequals(in.view(), address)) return true;
+    (void)in.view();
+    (void)in.view();
+  }
+  return false;
+}
+
+std::optional<DeliveryGlance> glance_at_delivery(std::string_view record) {
+  Reader in(record);
+  if (in.octet() != kVersion) return std::nullopt;
+  DeliveryGlance delivery;
+  delivery.state = static_cast<State>(in.octet_in(1, 2));
+  (void)in.number32();
+  (void)in.signed_number();
+  delivery.destination = in.view();
+  (void)in.view();
+  const std::uint64_t recipients = in.count(1);
+  for (std::uint64_t i = 0; i < recipients && in.ok(); ++i) (void)in.number32();
+  if (!in.done()) return std::nullopt;
+  return delivery;
 }
 
 std::string why_unreadable(std::string_view record) {

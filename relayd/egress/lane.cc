@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kBacklogPerConnection = 20;
 // How many records one failed connection rewrites; the others just wait in memory.
 constexpr std::size_t kTellMax = 500;
+constexpr std::size_t kTellLeast = 16;
+constexpr std::size_t kTellingMax = 2000;  // of all lanes, beside the least of each
 constexpr std::int64_t kLookAgainMs = 60'000;
 constexpr std::int64_t kWriteAgainMs = 5'000;
 // After a further connection was refused while another one works.
@@ -203,14 +205,16 @@ std::optional<Item> Lane::take() {
   return item;
 }
 
-void Lane::settle(queue::DeliveryUpdate update) {
+void Lane::settle(queue::DeliveryUpdate update, bool is_told) {
   const std::int64_t later_ms = workplace_.clock->wall_ms() + settings_->retry_ms.front();
   const auto again = std::make_shared<queue::DeliveryUpdate>(without_report(update, later_ms));
   const std::weak_ptr<bool> alive = alive_;
   // What is to be tried again comes back through the store's on_waiting, behind this answer.
   workplace_.store->update(std::move(update),
-                           [this, alive, again, loop = workplace_.loop](queue::Failure failure) {
-                             loop->post([this, alive, again, failure] {
+                           [this, alive, again, loop = workplace_.loop, is_told,
+                            telling = shares_.telling](queue::Failure failure) {
+                             loop->post([this, alive, again, failure, is_told, telling] {
+                               if (is_told) --*telling;
                                if (!alive.expired()) settled(std::move(*again), failure);
                              });
                            });
@@ -356,7 +360,11 @@ void Lane::put_off(const std::string& why, bool may_expire) {
 // was never attempted keeps its attempts; what must not be given up now is not.
 void Lane::tell(const std::string& why, std::int64_t until_ms, bool attempted, bool may_expire) {
   const std::int64_t now_ms = workplace_.clock->wall_ms();
-  for (; tell_left_ > 0; --tell_left_) {
+  // When hundreds of smarthosts fail together, each says a little less: their messages go without
+  // saying, and the others' outcomes do not stand in line behind all that writing.
+  const std::size_t room = kTellingMax - std::min(*shares_.telling, kTellingMax);
+  std::size_t most = std::max(std::min(kTellMax, room / 2), kTellLeast);
+  for (; tell_left_ > 0 && most > 0; --tell_left_, --most) {
     const auto taken = window_.take(now_ms);
     if (!taken) return;
     const Item item = *taken;
@@ -375,7 +383,8 @@ void Lane::tell(const std::string& why, std::int64_t until_ms, bool attempted, b
     judged.update.next_attempt_ms = until_ms;
     add_report(workplace_, *settings_, *message, {}, judged);
     add_notices(workplace_, *settings_, *message, *delivery, {}, key_, judged);
-    settle(std::move(judged.update));
+    ++*shares_.telling;
+    settle(std::move(judged.update), true);
   }
 }
 

@@ -26,6 +26,8 @@ struct LaneShares {
   std::shared_ptr<queue::WindowShare> window;
   Turns turns;
   std::function<void()> turn_is_free;
+  // Records of all lanes that are being rewritten to say why they wait.
+  std::shared_ptr<std::size_t> telling = std::make_shared<std::size_t>(0);
 };
 
 class Lane {
@@ -59,7 +61,7 @@ class Lane {
   void connect(const policy::Smarthost& smarthost, Turns::Kind kind);
   void give_turn_back(Turns::Kind kind);
   std::optional<Item> take();
-  void settle(queue::DeliveryUpdate update);
+  void settle(queue::DeliveryUpdate update, bool is_told = false);
   void settled(queue::DeliveryUpdate again, queue::Failure failure);
   void ended(SmtpDelivery* connection, const Ending& ending);
   void login_rejected(const policy::SmarthostAccount& account, const std::string& why);

@@ -165,8 +165,12 @@ TEST(Codec, EveryCutAndEveryAdditionIsRefused) {
   const auto decodes = [&](std::size_t which, std::string_view bytes) {
     switch (which) {
       case 0:
+        EXPECT_EQ(decode_message(message.id, bytes).has_value(),
+                  glance_at_message(bytes).has_value());
         return decode_message(message.id, bytes).has_value();
       case 1:
+        EXPECT_EQ(decode_delivery(message.id, 0, bytes).has_value(),
+                  glance_at_delivery(bytes).has_value());
         return decode_delivery(message.id, 0, bytes).has_value();
       case 2:
         return decode_recipient(0, bytes).has_value();
@@ -206,7 +210,19 @@ TEST(Codec, RandomDamageIsHarmless) {
     const auto status = decode_recipient(0, bytes);
     (void)decode_body(bytes);
     (void)decode_segment(bytes);
+    const auto glance = glance_at_message(bytes);
+    ASSERT_EQ(glance.has_value(), message.has_value());
+    ASSERT_EQ(glance_at_delivery(bytes).has_value(), delivery.has_value());
     if (message) {
+      EXPECT_EQ(glance->tenant, message->tenant);
+      EXPECT_EQ(glance->domain, message->domain);
+      EXPECT_EQ(glance->mail_from, message->envelope.mail_from);
+      EXPECT_EQ(glance->arrival_ms, message->arrival_ms);
+      EXPECT_EQ(glance->body.content_size, message->body.content_size);
+      for (const mail::Recipient& recipient : message->envelope.recipients) {
+        EXPECT_TRUE(has_recipient(*glance, recipient.address));
+      }
+      EXPECT_FALSE(has_recipient(*glance, "nobody@there.example"));
       EXPECT_LE(message->envelope.recipients.size(), bytes.size());
       EXPECT_LE(message->body.prefix_offset + message->body.prefix_size, std::uint64_t{1} << 61);
     }

@@ -64,8 +64,8 @@ int main(int argc, char** argv) {
   options.metrics = &metrics;
   auto store = queue::Store::open(std::move(options));
   if (!store.ok() || destinations < 2) {
-    std::fprintf(stderr, "backlog_fill: %s\n", store.ok() ? "2 destinations at least"
-                                                          : store.message().c_str());
+    std::fprintf(stderr, "backlog_fill: %s\n",
+                 store.ok() ? "2 destinations at least" : store.message().c_str());
     return 1;
   }
   constexpr std::int64_t kAtOnce = 2000;

@@ -108,8 +108,7 @@ void DueWindow::told(const DeliveryName& name, std::int64_t due_ms, bool ordered
     const Entry was = known->second;
     erase(name, was);
   }
-  const bool eager =
-      (ordered || released_.contains(due_ms)) && eager_.size() < share_->entries();
+  const bool eager = (ordered || released_.contains(due_ms)) && eager_.size() < share_->entries();
   if (eager || is_within(place_of(due_ms, name))) {
     insert(name, {due_ms, eager, ordered ? 0 : due_ms});
   }
@@ -178,8 +177,8 @@ void DueWindow::release(std::int64_t now_ms) {
     released_.insert(moment);
     if (released_.size() > kMomentsMax) released_.erase(released_.begin());
     std::vector<Store::Due> hurried;
-    for (auto at = later_.upper_bound(before(moment));
-         at != later_.end() && at->due_ms == moment; ++at) {
+    for (auto at = later_.upper_bound(before(moment)); at != later_.end() && at->due_ms == moment;
+         ++at) {
       hurried.push_back(*at);
     }
     const std::size_t taken = eager_.size() + hurried.size();

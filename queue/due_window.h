@@ -45,8 +45,8 @@ class WindowShare {
 class DueWindow {
  public:
   // Store::due of the destination.
-  using Read = std::function<Store::DuePage(const std::optional<Store::Due>& after,
-                                            std::size_t rows_max)>;
+  using Read =
+      std::function<Store::DuePage(const std::optional<Store::Due>& after, std::size_t rows_max)>;
   DueWindow(std::shared_ptr<WindowShare> share, Read read);
   ~DueWindow();
   DueWindow(const DueWindow&) = delete;

@@ -17,8 +17,9 @@ namespace {
 
 constexpr std::array<const char*, kTables> kNames = {"meta", "message",     "recipient", "delivery",
                                                      "due",  "destination", "segment"};
-// 2: messages may be of record version 2, which who wrote schema 1 cannot read, and the table of due
-// times is sorted by destination. A store of schema 1 becomes one of schema 2 when it is opened.
+// 2: messages may be of record version 2, which who wrote schema 1 cannot read, and the table of
+// due times is sorted by destination. A store of schema 1 becomes one of schema 2 when it is
+// opened.
 constexpr std::string_view kSchema = "2";
 constexpr std::string_view kOldSchema = "1";
 constexpr unsigned kReadersMax = 1024;

@@ -173,7 +173,8 @@ Store::DuePage list_due(const Txn& txn, const std::string& destination,
     if (page.rows.size() == rows_max) return page;
     const auto key = parse_due_key(cursor.key());
     // Another destination may be cut to the same prefix.
-    if (key && cursor.value() == destination) page.rows.push_back({key->due_ms, key->id, key->index});
+    if (key && cursor.value() == destination)
+      page.rows.push_back({key->due_ms, key->id, key->index});
   }
   page.complete = txn.error() == 0;
   return page;

@@ -210,14 +210,13 @@ void Lane::settle(queue::DeliveryUpdate update, bool is_told) {
   const auto again = std::make_shared<queue::DeliveryUpdate>(without_report(update, later_ms));
   const std::weak_ptr<bool> alive = alive_;
   // What is to be tried again comes back through the store's on_waiting, behind this answer.
-  workplace_.store->update(std::move(update),
-                           [this, alive, again, loop = workplace_.loop, is_told,
-                            telling = shares_.telling](queue::Failure failure) {
-                             loop->post([this, alive, again, failure, is_told, telling] {
-                               if (is_told) --*telling;
-                               if (!alive.expired()) settled(std::move(*again), failure);
-                             });
-                           });
+  workplace_.store->update(std::move(update), [this, alive, again, loop = workplace_.loop, is_told,
+                                               telling = shares_.telling](queue::Failure failure) {
+    loop->post([this, alive, again, failure, is_told, telling] {
+      if (is_told) --*telling;
+      if (!alive.expired()) settled(std::move(*again), failure);
+    });
+  });
 }
 
 void Lane::settled(queue::DeliveryUpdate again, queue::Failure failure) {
@@ -349,8 +348,9 @@ void Lane::accounts_changed() {
 // looks for it.
 void Lane::put_off(const std::string& why, bool may_expire) {
   const std::int64_t now_ms = workplace_.clock->wall_ms();
-  paused_until_ms_ =
-      now_ms + retry_delay_ms(settings_->retry_ms, ++failures_, static_cast<std::uint64_t>(now_ms));
+  // Those that failed together do not come back together.
+  const std::uint64_t spread = std::hash<std::string>{}(key_) + static_cast<std::uint64_t>(now_ms);
+  paused_until_ms_ = now_ms + retry_delay_ms(settings_->retry_ms, ++failures_, spread);
   tell_left_ = kTellMax;
   tell(why, paused_until_ms_, true, may_expire);
   timer_.start_ms(kLookAgainMs);  // where nothing comes back through the store

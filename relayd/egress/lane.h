@@ -97,10 +97,10 @@ class Lane {
   std::uint32_t failures_ = 0;        // connections of no use in a row
   Rates rates_;
   ConnectionCap cap_;
-  std::size_t host_ = 0;                // of the smarthost's hosts, the one in use
-  std::int64_t first_again_ms_ = 0;     // steady: then the first host is tried again
-  std::size_t tell_left_ = 0;           // records that may still be rewritten to say why they wait
-  bool doubtful_ = false;               // the account's last login, of this lane, failed
+  std::size_t host_ = 0;             // of the smarthost's hosts, the one in use
+  std::int64_t first_again_ms_ = 0;  // steady: then the first host is tried again
+  std::size_t tell_left_ = 0;        // records that may still be rewritten to say why they wait
+  bool doubtful_ = false;            // the account's last login, of this lane, failed
   bool stopping_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -271,8 +271,7 @@ void Daemon::State::load_due() {
     }
   }
   if (const std::uint64_t messages = store->message_count(); messages > 0) {
-    base::log_info("queue loaded",
-                   {{"messages", messages}, {"destinations", destinations.size()}});
+    base::log_info("queue loaded", {{"messages", messages}, {"destinations", destinations.size()}});
   }
 }
 

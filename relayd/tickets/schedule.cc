@@ -54,8 +54,7 @@ std::optional<std::int64_t> Schedule::alarm_of(Endpoint& endpoint) const {
   const bool is_paused = endpoint.paused != Pause::kNone;
   // Nothing happens before a pause is over, and then only where a ticket is there to ask with.
   if (!due_ms || (is_paused && endpoint.probe)) return std::nullopt;
-  const std::int64_t moment =
-      is_paused ? std::max(*due_ms, endpoint.paused_until_ms) : *due_ms;
+  const std::int64_t moment = is_paused ? std::max(*due_ms, endpoint.paused_until_ms) : *due_ms;
   // Over already: it has its turn, or gets it with the next slot.
   return moment > now_ms_ ? std::optional(moment) : std::nullopt;
 }

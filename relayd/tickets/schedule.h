@@ -32,9 +32,9 @@ enum class Pause : std::uint8_t { kNone, kRefused, kDown, kAsked };
 class Schedule {
  public:
   // Store::due.
-  using Read = std::function<queue::Store::DuePage(
-      const std::string& destination, const std::optional<queue::Store::Due>& after,
-      std::size_t rows_max)>;
+  using Read = std::function<queue::Store::DuePage(const std::string& destination,
+                                                   const std::optional<queue::Store::Due>& after,
+                                                   std::size_t rows_max)>;
   Schedule(std::size_t each_max, std::size_t total_max, std::shared_ptr<queue::WindowShare> share,
            Read read)
       : each_max_(each_max),

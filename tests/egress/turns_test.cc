@@ -11,7 +11,8 @@ TEST(Turns, OneTenantsCrowdGetsEverySecondTurn) {
   Turns turns(2);
   EXPECT_TRUE(turns.begin(Kind::kFirst, "crowd", "c1"));
   EXPECT_TRUE(turns.begin(Kind::kFirst, "crowd", "c2"));
-  for (const char* lane : {"c3", "c4", "c5"}) EXPECT_FALSE(turns.begin(Kind::kFirst, "crowd", lane));
+  for (const char* lane : {"c3", "c4", "c5"})
+    EXPECT_FALSE(turns.begin(Kind::kFirst, "crowd", lane));
   EXPECT_FALSE(turns.begin(Kind::kFirst, "crowd", "c3"));  // stands in line already
   EXPECT_FALSE(turns.begin(Kind::kFirst, "small", "s1"));
   EXPECT_EQ(turns.next(), std::nullopt);

@@ -82,8 +82,7 @@ TEST_F(CheckTest, EveryBrokenReferenceIsFound) {
        "delivery", "damaged"},
       {"not due", [&](Txn& t) { t.remove(Table::kDue, due_key(kTo, 77, id_, 0)); }, "due",
        "will not be found"},
-      {"due twice",
-       [&](Txn& t) { t.put(Table::kDue, due_key(kTo, 5, id_, 0), kTo); }, "due",
+      {"due twice", [&](Txn& t) { t.put(Table::kDue, due_key(kTo, 5, id_, 0), kTo); }, "due",
        "does not wait so"},
       {"no destination",
        [&](Txn& t) {

@@ -170,9 +170,7 @@ TEST_F(DueWindowTest, PutBackBehindTheEndDoesNotMoveIt) {
 // committer's thread and the loop.
 class Random : public DueWindowTest, public testing::WithParamInterface<std::uint32_t> {
  protected:
-  std::uint32_t pick(std::uint32_t below) {
-    return static_cast<std::uint32_t>(random_()) % below;
-  }
+  std::uint32_t pick(std::uint32_t below) { return static_cast<std::uint32_t>(random_()) % below; }
   DeliveryName any() { return name_of(pick(400)); }
   DeliveryName any_in_hand() {
     auto at = in_hand_.begin();

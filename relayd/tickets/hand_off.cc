@@ -41,7 +41,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   CurlLoop curl;
   AttemptServices services;
   Schedule schedule;
-  net::Timer wake;
+  net::Timer wake, stop_timer;
   std::map<Key, std::shared_ptr<Attempt>> attempts;
   std::size_t settling = 0;                         // outcomes on their way to the disk
   std::map<std::string, std::string> fingerprints;  // of the paused endpoints
@@ -64,6 +64,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
                    return store->due(destination, after, rows_max);
                  }),
         wake(*options.loop, [this] { pump(); }),
+        stop_timer(*options.loop, [this] { cut_off(); }),
         delivered(options.metrics->counter("relayd_tickets_delivered_total",
                                            "Tickets that a back end took")),
         retried(options.metrics->counter("relayd_tickets_retried_total",
@@ -341,6 +342,15 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     finish_stop();
   }
 
+  // A back end that does not answer must not hold up the stop: its ticket stays in the queue.
+  void cut_off() {
+    if (!attempts.empty()) {
+      base::log_warning("attempts to hand over tickets cut off", {{"attempts", attempts.size()}});
+    }
+    attempts.clear();
+    finish_stop();
+  }
+
   void finish_stop() {
     if (!stopping || !attempts.empty() || settling > 0 || !on_stopped) return;
     options.loop->post(std::exchange(on_stopped, nullptr));
@@ -381,6 +391,7 @@ void HandOff::stop(std::function<void()> on_done) {
   state_->stopping = true;
   state_->on_stopped = std::move(on_done);
   state_->wake.stop();
+  state_->stop_timer.start_ms(state_->options.limits->stop_timeout);
   state_->finish_stop();
 }
 

@@ -51,8 +51,8 @@ class HandOff {
   // The accounts have changed: a paused endpoint that has changed is tried again at once, the
   // tickets of a tenant that is gone are held when their turn comes.
   void accounts_changed();
-  // No new attempts; those in flight may finish. `on_done` when none is left and every outcome is
-  // on disk.
+  // No new attempts; those in flight may finish within limits.stop_timeout, then they are cut off
+  // and their tickets stay queued. `on_done` when none is left and every outcome is on disk.
   void stop(std::function<void()> on_done);
 
  private:

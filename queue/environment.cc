@@ -1,11 +1,15 @@
 #include "queue/environment.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "core/base/bytes.h"
 #include "core/base/id.h"
@@ -102,6 +106,7 @@ base::Result<std::unique_ptr<Environment>> Environment::open(const std::string& 
   }
   int dead = 0;  // slots of readers that were killed would keep old pages alive for ever
   if ((code = mdb_reader_check(env, &dead)) != 0) return failed(code);
+  environment->find_map(directory);
   base::Status prepared = environment->prepare();
   if (!prepared) return base::error(directory + ": " + prepared.message());
   return environment;
@@ -224,6 +229,28 @@ bool Environment::has_room(std::uint64_t pages, Reserve reserve) const {
   }
   mdb_txn_abort(txn);
   return free >= wanted;
+}
+
+// LMDB does not say where; the system does (proc(5)): "from-to perms offset dev inode path".
+void Environment::find_map(const std::string& directory) {
+  std::error_code error;
+  const std::string path = std::filesystem::canonical(directory + "/data.mdb", error).string();
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; !error && std::getline(maps, line);) {
+    if (!line.ends_with(" " + path)) continue;
+    std::istringstream range(line);
+    std::uintptr_t from = 0;
+    std::uintptr_t to = 0;
+    char dash = 0;
+    if (!(range >> std::hex >> from >> dash >> to) || to <= from) continue;
+    map_ = reinterpret_cast<void*>(from);
+    map_octets_ = to - from;
+  }
+}
+
+// Nothing is in the map that is not in the file: LMDB writes to the file (no MDB_WRITEMAP).
+void Environment::let_go_of_pages() const {
+  if (map_ != nullptr) (void)madvise(map_, map_octets_, MADV_DONTNEED);
 }
 
 Txn::Txn(const Environment& environment, Mode mode) : environment_(environment) {

@@ -34,10 +34,12 @@ std::uint64_t end_of(const BodyRef& body) {
 
 Survey survey(const Txn& txn) {
   Survey found;
+  std::size_t records = 0;
   Cursor cursor(txn, Table::kMessage);
   for (bool more = cursor.seek({}); more; more = cursor.next()) {
     const auto id = base::Id::from_key(cursor.key());
     if (!id) continue;
+    if (++records % Environment::kRecordsOfPages == 0) txn.environment().let_go_of_pages();
     const auto message = glance_at_message(cursor.value());
     if (!message) {
       found.damaged.push_back(*id);

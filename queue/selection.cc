@@ -31,7 +31,8 @@ bool matches(const Filter& filter, const MessageGlance& message) {
 class Candidates {
  public:
   Candidates(const Txn& txn, const Filter& filter)
-      : filter_(filter),
+      : txn_(txn),
+        filter_(filter),
         by_destination_(!filter.destination.empty() && !filter.id),
         prefix_(by_destination_ ? destination_prefix(filter.destination)
                 : filter.id     ? std::string(filter.id->key())
@@ -50,6 +51,7 @@ class Candidates {
   bool next() { return on(cursor_.next()); }
   [[nodiscard]] std::optional<DeliveryKey> name() const { return parse_delivery_key(name_key()); }
   [[nodiscard]] bool match() {
+    if (++looked_at_ % Environment::kRecordsOfPages == 0) txn_.environment().let_go_of_pages();
     const auto record = by_destination_ ? find(deliveries_, name_key()) : cursor_.value();
     const auto delivery = record ? glance_at_delivery(*record) : std::nullopt;
     if (!delivery || !matches(filter_, *delivery)) return false;
@@ -73,10 +75,12 @@ class Candidates {
     return cursor.value();
   }
 
+  const Txn& txn_;
   const Filter& filter_;
   const bool by_destination_;
   const std::string prefix_;
   Cursor cursor_, deliveries_, messages_;
+  std::size_t looked_at_ = 0;
 };
 
 }  // namespace

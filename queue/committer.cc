@@ -15,7 +15,7 @@ constexpr auto kProbeInterval = std::chrono::milliseconds(250);
 // Pages that a batch may cost beside those of its records: the paths of the trees it touches.
 constexpr std::uint64_t kPagesOfTrees = 32;
 // Changes all over a large database map it bit by bit; between two times of letting go of that.
-constexpr std::size_t kChangesOfPages = 2000;
+constexpr std::size_t kChangesOfPages = 500;
 constexpr std::uint64_t kOctetsOfMessage = 16 * base::kKiB;
 
 std::span<NewMessage> messages_of(Work& work) {

@@ -28,6 +28,7 @@ constexpr std::string_view kSchema = "2";
 constexpr std::string_view kOldSchema = "1";
 constexpr unsigned kReadersMax = 1024;
 constexpr off_t kLockFileOctets = 128 * base::kKiB;  // a reader has 64 octets, a header is small
+constexpr std::uint64_t kLargeOctets = 64 * base::kMiB;  // of a database; a smaller one may stay
 constexpr MDB_dbi kFreeList = 0;  // LMDB's own table of pages that can be used again
 
 MDB_val to_val(std::string_view bytes) {
@@ -250,7 +251,10 @@ void Environment::find_map(const std::string& directory) {
 
 // Nothing is in the map that is not in the file: LMDB writes to the file (no MDB_WRITEMAP).
 void Environment::let_go_of_pages() const {
-  if (map_ != nullptr) (void)madvise(map_, map_octets_, MADV_DONTNEED);
+  MDB_envinfo info{};
+  if (map_ == nullptr || mdb_env_info(env_, &info) != 0) return;
+  if (info.me_last_pgno < kLargeOctets / page_size_) return;
+  (void)madvise(map_, map_octets_, MADV_DONTNEED);
 }
 
 Txn::Txn(const Environment& environment, Mode mode) : environment_(environment) {

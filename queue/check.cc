@@ -135,8 +135,8 @@ class Check {
         find("delivery", id, which + " names a recipient that the message has not");
       }
     }
-    const auto due =
-        txn.get(Table::kDue, due_key(delivery->next_attempt_ms, name->id, name->index));
+    const auto due = txn.get(Table::kDue, due_key(delivery->destination, delivery->next_attempt_ms,
+                                                  name->id, name->index));
     if (delivery->state == State::kWaiting && due != delivery->destination) {
       find("due", id, which + " waits, but will not be found when it is due");
     }
@@ -162,7 +162,7 @@ class Check {
     const auto record = txn.get(Table::kDelivery, delivery_key(due->id, due->index));
     const auto delivery = record ? decode_delivery(due->id, due->index, *record) : std::nullopt;
     if (delivery && delivery->state == State::kWaiting && delivery->destination == value &&
-        due_key(delivery->next_attempt_ms, due->id, due->index) == key) {
+        due_key(value, delivery->next_attempt_ms, due->id, due->index) == key) {
       return;
     }
     find("due", due->id.str(), "the index of due times names a delivery that does not wait so");

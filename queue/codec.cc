@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/base/bytes.h"
+
 namespace queue {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
 // Of messages: 2 has `event`, 1 has not. The older one is read and never written.
 constexpr std::uint8_t kMessageVersion = 2;
-// LMDB takes keys of 511 octets: the name, a zero, id and index.
+// LMDB takes keys of 511 octets: the name, a zero, perhaps a moment, id and index.
 constexpr std::size_t kDestinationKeyMax = 400;
+constexpr std::size_t kMomentAndName = 8 + 20;
 
 class Writer {
  public:
@@ -81,16 +84,18 @@ class Reader {
     const std::uint64_t bits = number();
     return static_cast<std::int64_t>(bits >> 1 ^ ((bits & 1) != 0 ? ~std::uint64_t{0} : 0));
   }
-  std::string text() {
+  std::string_view view() {
     const std::uint64_t size = number();
     if (size > rest_.size()) {
       fail();
       return {};
     }
-    std::string value(rest_.substr(0, size));
+    const std::string_view value = rest_.substr(0, size);
     rest_.remove_prefix(size);
     return value;
   }
+  std::string text() { return std::string(view()); }
+  [[nodiscard]] std::string_view rest() const { return rest_; }
   // A count of things of at least `octets_each`; so a damaged count never reserves memory.
   std::uint64_t count(std::size_t octets_each) {
     const std::uint64_t value = number();
@@ -219,6 +224,60 @@ std::optional<BodyRef> decode_body(std::string_view record) {
   return body;
 }
 
+// Field by field as decode_message.
+std::optional<MessageGlance> glance_at_message(std::string_view record) {
+  Reader in(record);
+  const std::uint8_t version = in.octet_in(1, kMessageVersion);
+  if (version == 0) return std::nullopt;
+  MessageGlance message;
+  message.body = read_body(in);
+  if (!is_sane(message.body)) return std::nullopt;
+  (void)in.octet_in(1, 4);
+  message.tenant = in.view();
+  message.domain = in.view();
+  const int texts = version >= 2 ? 9 : 8;  // support_address to details
+  for (int i = 0; i < texts; ++i) (void)in.view();
+  message.arrival_ms = in.signed_number();
+  (void)in.signed_number();
+  message.mail_from = in.view();
+  (void)in.octet_in(0, 1);
+  (void)in.octet_in(0, 1);
+  (void)in.number();
+  (void)in.view();
+  (void)in.view();
+  message.recipients = in.rest();
+  const std::uint64_t recipients = in.count(3);
+  for (std::uint64_t i = 0; i < 3 * recipients && in.ok(); ++i) (void)in.view();
+  if (!in.done()) return std::nullopt;
+  return message;
+}
+
+bool has_recipient(const MessageGlance& message, std::string_view address) {
+  Reader in(message.recipients);
+  const std::uint64_t recipients = in.count(3);
+  for (std::uint64_t i = 0; i < recipients && in.ok(); ++i) {
+    if (base::iequals(in.view(), address)) return true;
+    (void)in.view();
+    (void)in.view();
+  }
+  return false;
+}
+
+std::optional<DeliveryGlance> glance_at_delivery(std::string_view record) {
+  Reader in(record);
+  if (in.octet() != kVersion) return std::nullopt;
+  DeliveryGlance delivery;
+  delivery.state = static_cast<State>(in.octet_in(1, 2));
+  (void)in.number32();
+  (void)in.signed_number();
+  delivery.destination = in.view();
+  (void)in.view();
+  const std::uint64_t recipients = in.count(1);
+  for (std::uint64_t i = 0; i < recipients && in.ok(); ++i) (void)in.number32();
+  if (!in.done()) return std::nullopt;
+  return delivery;
+}
+
 std::string why_unreadable(std::string_view record) {
   const auto version = record.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(record.front());
   if (version <= kMessageVersion) return "its record is damaged";
@@ -316,22 +375,6 @@ std::string recipient_key(const base::Id& id, std::uint32_t delivery, std::uint3
   return key;
 }
 
-std::string due_key(std::int64_t due_ms, const base::Id& id, std::uint32_t index) {
-  std::string key;
-  key.reserve(28);
-  append_big_endian(key, static_cast<std::uint64_t>(std::max<std::int64_t>(due_ms, 0)), 8);
-  key += id.key();
-  append_big_endian(key, index, 4);
-  return key;
-}
-
-std::optional<DueKey> parse_due_key(std::string_view key) {
-  if (key.size() != 28) return std::nullopt;
-  return DueKey{static_cast<std::int64_t>(big_endian(key.substr(0, 8))),
-                *base::Id::from_key(key.substr(8, 16)),
-                static_cast<std::uint32_t>(big_endian(key.substr(24)))};
-}
-
 std::string destination_prefix(std::string_view destination) {
   std::string key(destination.substr(0, std::min(destination.find('\0'), kDestinationKeyMax)));
   key.push_back('\0');
@@ -340,6 +383,28 @@ std::string destination_prefix(std::string_view destination) {
 
 std::string destination_key(std::string_view destination, const base::Id& id, std::uint32_t index) {
   return destination_prefix(destination) + delivery_key(id, index);
+}
+
+std::string due_key(std::string_view destination, std::int64_t due_ms, const base::Id& id,
+                    std::uint32_t index) {
+  std::string key = destination_prefix(destination);
+  append_big_endian(key, static_cast<std::uint64_t>(std::max<std::int64_t>(due_ms, 0)), 8);
+  key += delivery_key(id, index);
+  return key;
+}
+
+std::string_view due_prefix(std::string_view key) {
+  if (key.size() <= kMomentAndName) return {};
+  const std::string_view prefix = key.substr(0, key.size() - kMomentAndName);
+  return prefix.find('\0') == prefix.size() - 1 ? prefix : std::string_view();
+}
+
+std::optional<DueKey> parse_due_key(std::string_view key) {
+  const std::size_t prefix = due_prefix(key).size();
+  if (prefix == 0) return std::nullopt;
+  const auto name = parse_delivery_key(key.substr(prefix + 8));
+  return DueKey{static_cast<std::int64_t>(big_endian(key.substr(prefix, 8))), name->id,
+                name->index};
 }
 
 std::string segment_key(std::uint64_t number) {

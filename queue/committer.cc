@@ -14,6 +14,8 @@ namespace {
 constexpr auto kProbeInterval = std::chrono::milliseconds(250);
 // Pages that a batch may cost beside those of its records: the paths of the trees it touches.
 constexpr std::uint64_t kPagesOfTrees = 32;
+// Changes all over a large database map it bit by bit; between two times of letting go of that.
+constexpr std::size_t kChangesOfPages = 500;
 constexpr std::uint64_t kOctetsOfMessage = 16 * base::kKiB;
 
 std::span<NewMessage> messages_of(Work& work) {
@@ -136,15 +138,20 @@ void Committer::commit(Works& works) {
   for (const std::unique_ptr<Work>& work : works) {
     if (work->on_done) work->on_done(work->answer);
   }
+  changes_since_ += works.size();
   works.clear();  // contents and charges of what was answered
+  if (changes_since_ >= kChangesOfPages) {
+    needs_.environment.let_go_of_pages();
+    changes_since_ = 0;
+  }
 
   Store::OnWaiting tell;
   {
     const std::lock_guard lock(mutex_);
     tell = on_waiting_;
   }
-  for (const Changes::Waiting& w : waiting_) {
-    if (tell) tell(w.destination, w.id, w.index, w.due_ms);
+  for (const Store::Waiting& waiting : waiting_) {
+    if (tell) tell(waiting);
   }
   waiting_.clear();
   remove_emptied();

@@ -94,10 +94,11 @@ class Committer {
   std::shared_ptr<SegmentFile> active_;  // the shared segment written to; null until needed
   std::uint64_t active_end_ = 0;
   std::vector<std::shared_ptr<SegmentFile>> touched_;
-  std::vector<Changes::Waiting> waiting_;
+  std::vector<Store::Waiting> waiting_;
   std::vector<std::uint64_t> emptied_;  // segments whose files go after the answers
   std::vector<std::uint64_t> retired_;  // not written to any more; may be empty already
   Compactor compactor_;
+  std::size_t changes_since_ = 0;  // the pages of the map were let go of
 
   std::atomic<std::uint64_t> messages_;
   base::Metric *messages_metric_ = nullptr, *commits_metric_ = nullptr, *changes_metric_ = nullptr;

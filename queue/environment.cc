@@ -1,27 +1,34 @@
 #include "queue/environment.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "core/base/bytes.h"
 #include "core/base/id.h"
 #include "core/base/limits.h"
+#include "queue/codec.h"
 
 namespace queue {
 namespace {
 
 constexpr std::array<const char*, kTables> kNames = {"meta", "message",     "recipient", "delivery",
                                                      "due",  "destination", "segment"};
-// 2: messages may be of record version 2, which who wrote schema 1 cannot read. A store of schema 1
-// becomes one of schema 2 when it is opened.
+// 2: messages may be of record version 2, which who wrote schema 1 cannot read, and the table of
+// due times is sorted by destination. A store of schema 1 becomes one of schema 2 when it is
+// opened.
 constexpr std::string_view kSchema = "2";
 constexpr std::string_view kOldSchema = "1";
 constexpr unsigned kReadersMax = 1024;
 constexpr off_t kLockFileOctets = 128 * base::kKiB;  // a reader has 64 octets, a header is small
+constexpr std::uint64_t kLargeOctets = 64 * base::kMiB;  // of a database; a smaller one may stay
 constexpr MDB_dbi kFreeList = 0;  // LMDB's own table of pages that can be used again
 
 MDB_val to_val(std::string_view bytes) {
@@ -44,6 +51,28 @@ int allocate_lock_file(const std::string& directory) {
   const int code = posix_fallocate(fd, 0, kLockFileOctets);
   close(fd);
   return code;
+}
+
+// The table of due times anew, from the deliveries: those that cannot be read wait for nothing.
+int rebuild_due(MDB_txn* txn, MDB_dbi deliveries, MDB_dbi due) {
+  int code = mdb_drop(txn, due, 0);
+  MDB_cursor* cursor = nullptr;
+  if (code == 0) code = mdb_cursor_open(txn, deliveries, &cursor);
+  MDB_val key{};
+  MDB_val value{};
+  while (code == 0 && (code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    const auto name = parse_delivery_key(to_view(key));
+    const auto delivery =
+        name ? decode_delivery(name->id, name->index, to_view(value)) : std::nullopt;
+    if (!delivery || delivery->state != State::kWaiting) continue;
+    const std::string due_at =
+        due_key(delivery->destination, delivery->next_attempt_ms, name->id, name->index);
+    MDB_val new_key = to_val(due_at);
+    MDB_val destination = to_val(delivery->destination);
+    code = mdb_put(txn, due, &new_key, &destination, 0);
+  }
+  if (cursor != nullptr) mdb_cursor_close(cursor);
+  return code == MDB_NOTFOUND ? 0 : code;
 }
 
 base::Error wrong_schema(std::string_view schema) {
@@ -78,6 +107,7 @@ base::Result<std::unique_ptr<Environment>> Environment::open(const std::string& 
   }
   int dead = 0;  // slots of readers that were killed would keep old pages alive for ever
   if ((code = mdb_reader_check(env, &dead)) != 0) return failed(code);
+  environment->find_map(directory);
   base::Status prepared = environment->prepare();
   if (!prepared) return base::error(directory + ": " + prepared.message());
   return environment;
@@ -104,6 +134,7 @@ base::Status Environment::prepare() {
     if (is_old) {
       value = to_val(kSchema);
       code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);
+      if (code == 0) code = rebuild_due(txn, table(Table::kDelivery), table(Table::kDue));
     } else if (code == MDB_NOTFOUND) {
       value = to_val(kSchema);
       code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);
@@ -199,6 +230,31 @@ bool Environment::has_room(std::uint64_t pages, Reserve reserve) const {
   }
   mdb_txn_abort(txn);
   return free >= wanted;
+}
+
+// LMDB does not say where; the system does (proc(5)): "from-to perms offset dev inode path".
+void Environment::find_map(const std::string& directory) {
+  std::error_code error;
+  const std::string path = std::filesystem::canonical(directory + "/data.mdb", error).string();
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; !error && std::getline(maps, line);) {
+    if (!line.ends_with(" " + path)) continue;
+    std::istringstream range(line);
+    std::uintptr_t from = 0;
+    std::uintptr_t to = 0;
+    char dash = 0;
+    if (!(range >> std::hex >> from >> dash >> to) || to <= from) continue;
+    map_ = reinterpret_cast<void*>(from);
+    map_octets_ = to - from;
+  }
+}
+
+// Nothing is in the map that is not in the file: LMDB writes to the file (no MDB_WRITEMAP).
+void Environment::let_go_of_pages() const {
+  MDB_envinfo info{};
+  if (map_ == nullptr || mdb_env_info(env_, &info) != 0) return;
+  if (info.me_last_pgno < kLargeOctets / page_size_) return;
+  (void)madvise(map_, map_octets_, MADV_DONTNEED);
 }
 
 Txn::Txn(const Environment& environment, Mode mode) : environment_(environment) {

@@ -22,7 +22,7 @@ enum class Table : std::uint8_t {
   kMessage,      // id -> message
   kRecipient,    // id, delivery, recipient -> state; only where it is not plainly pending
   kDelivery,     // id, index -> delivery
-  kDue,          // due time, id, index -> destination; waiting deliveries only
+  kDue,          // destination, 0, due time, id, index -> destination; waiting deliveries only
   kDestination,  // destination, 0, id, index -> nothing
   kSegment,      // number -> messages and octets in use
 };
@@ -58,6 +58,12 @@ class Environment {
   [[nodiscard]] bool has_room(std::uint64_t pages, Reserve reserve) const;
   [[nodiscard]] std::uint64_t page_size() const { return page_size_; }
 
+  // What was read of the map counts as this process's memory until the system wants it back, so that
+  // looking once at a million records would look like needing them. This lets go of it; it stays in
+  // the system's cache and is mapped again when it is touched. Any thread.
+  void let_go_of_pages() const;
+  static constexpr std::size_t kRecordsOfPages = 50'000;  // between two calls in a long walk
+
   // Asked before every change of a table (kMap) and every commit; set before there are threads.
   void set_fault(FaultHook fault) { fault_ = std::move(fault); }
   [[nodiscard]] const FaultHook& fault() const { return fault_; }
@@ -65,11 +71,14 @@ class Environment {
  private:
   Environment() = default;
   base::Status prepare();
+  void find_map(const std::string& directory);
 
   MDB_env* env_ = nullptr;
   std::array<MDB_dbi, kTables> tables_{};
   std::string uuid_;
   std::uint64_t page_size_ = 4096;
+  void* map_ = nullptr;  // where LMDB has it; null where that is not known
+  std::size_t map_octets_ = 0;
   FaultHook fault_;
 };
 

@@ -34,19 +34,22 @@ std::uint64_t end_of(const BodyRef& body) {
 
 Survey survey(const Txn& txn) {
   Survey found;
+  std::size_t records = 0;
   Cursor cursor(txn, Table::kMessage);
   for (bool more = cursor.seek({}); more; more = cursor.next()) {
     const auto id = base::Id::from_key(cursor.key());
     if (!id) continue;
-    const auto body = decode_body(cursor.value());
-    if (!body || !decode_message(*id, cursor.value())) {
+    if (++records % Environment::kRecordsOfPages == 0) txn.environment().let_go_of_pages();
+    const auto message = glance_at_message(cursor.value());
+    if (!message) {
       found.damaged.push_back(*id);
       continue;
     }
-    Found& segment = found.segments[body->segment];
+    const BodyRef& body = message->body;
+    Found& segment = found.segments[body.segment];
     segment.use.messages += 1;
-    segment.use.octets += static_cast<std::int64_t>(body->size());
-    segment.end = std::max(segment.end, end_of(*body));
+    segment.use.octets += static_cast<std::int64_t>(body.size());
+    segment.end = std::max(segment.end, end_of(body));
   }
   return found;
 }

@@ -11,35 +11,35 @@
 namespace queue {
 namespace {
 
-bool matches(const Filter& filter, const Delivery& delivery) {
+bool matches(const Filter& filter, const DeliveryGlance& delivery) {
   return (filter.destination.empty() || delivery.destination == filter.destination) &&
          (!filter.state || delivery.state == *filter.state);
 }
 
-bool matches(const Filter& filter, const Message& message) {
-  const auto& recipients = message.envelope.recipients;
-  const auto is_recipient = [&](const mail::Recipient& recipient) {
-    return base::iequals(recipient.address, filter.recipient);
-  };
+bool matches(const Filter& filter, const MessageGlance& message) {
   return (filter.tenant.empty() || message.tenant == filter.tenant) &&
          (filter.domain.empty() || message.domain == filter.domain) &&
          (!filter.arrived_before_ms || message.arrival_ms < *filter.arrived_before_ms) &&
          (!filter.arrived_after_ms || message.arrival_ms > *filter.arrived_after_ms) &&
-         (filter.sender.empty() || base::iequals(message.envelope.mail_from, filter.sender)) &&
-         (filter.recipient.empty() ||
-          std::any_of(recipients.begin(), recipients.end(), is_recipient));
+         (filter.sender.empty() || base::iequals(message.mail_from, filter.sender)) &&
+         (filter.recipient.empty() || has_recipient(message, filter.recipient));
 }
 
-// Walks the deliveries that can match, in order of id: a destination's, a message's, or all.
+// Walks the deliveries that can match, in order of id: a destination's, a message's, or all. A
+// filter may have to look at all there are, so nothing is copied before it matches, and the records
+// are found from where the last one was: they are in the same order everywhere.
 class Candidates {
  public:
   Candidates(const Txn& txn, const Filter& filter)
       : txn_(txn),
+        filter_(filter),
         by_destination_(!filter.destination.empty() && !filter.id),
         prefix_(by_destination_ ? destination_prefix(filter.destination)
                 : filter.id     ? std::string(filter.id->key())
                                 : std::string()),
-        cursor_(txn, by_destination_ ? Table::kDestination : Table::kDelivery) {}
+        cursor_(txn, by_destination_ ? Table::kDestination : Table::kDelivery),
+        deliveries_(txn, Table::kDelivery),
+        messages_(txn, Table::kMessage) {}
 
   bool start(const std::optional<DeliveryName>& after) {
     if (!after) return on(cursor_.seek(prefix_));
@@ -49,24 +49,38 @@ class Candidates {
     return on(more && cursor_.key() == key ? cursor_.next() : more);
   }
   bool next() { return on(cursor_.next()); }
-  [[nodiscard]] std::optional<DeliveryKey> name() const {
-    return parse_delivery_key(cursor_.key().substr(by_destination_ ? prefix_.size() : 0));
-  }
-  [[nodiscard]] std::optional<Delivery> delivery() const {
-    const auto key = name();
-    if (!key) return std::nullopt;
-    if (!by_destination_) return decode_delivery(key->id, key->index, cursor_.value());
-    const auto record = txn_.get(Table::kDelivery, delivery_key(key->id, key->index));
-    return record ? decode_delivery(key->id, key->index, *record) : std::nullopt;
+  [[nodiscard]] std::optional<DeliveryKey> name() const { return parse_delivery_key(name_key()); }
+  [[nodiscard]] bool match() {
+    if (++looked_at_ % Environment::kRecordsOfPages == 0) txn_.environment().let_go_of_pages();
+    const auto record = by_destination_ ? find(deliveries_, name_key()) : cursor_.value();
+    const auto delivery = record ? glance_at_delivery(*record) : std::nullopt;
+    if (!delivery || !matches(filter_, *delivery)) return false;
+    if (!filter_.is_by_message()) return true;
+    const auto message = find(messages_, name_key().substr(0, 16));
+    const auto glance = message ? glance_at_message(*message) : std::nullopt;
+    return glance && matches(filter_, *glance);
   }
 
  private:
   [[nodiscard]] bool on(bool more) const { return more && cursor_.key().starts_with(prefix_); }
+  [[nodiscard]] std::string_view name_key() const {
+    return cursor_.key().substr(by_destination_ ? prefix_.size() : 0);
+  }
+  // As a rule it is where the cursor stands, or the next one.
+  static std::optional<std::string_view> find(Cursor& cursor, std::string_view key) {
+    if (key.empty()) return std::nullopt;
+    if (cursor.key() == key) return cursor.value();
+    const bool is_next = !cursor.key().empty() && cursor.next() && cursor.key() == key;
+    if (!is_next && (!cursor.seek(key) || cursor.key() != key)) return std::nullopt;
+    return cursor.value();
+  }
 
   const Txn& txn_;
+  const Filter& filter_;
   const bool by_destination_;
   const std::string prefix_;
-  Cursor cursor_;
+  Cursor cursor_, deliveries_, messages_;
+  std::size_t looked_at_ = 0;
 };
 
 }  // namespace
@@ -78,15 +92,13 @@ Listing list_deliveries(const Txn& txn, const Filter& filter, std::size_t rows_m
   for (bool more = candidates.start({}); more; more = candidates.next()) {
     const bool wanted = listing.rows.size() < rows_max;
     if (any && !wanted) break;
-    auto delivery = candidates.delivery();
-    if (!delivery || !matches(filter, *delivery)) continue;
-    if (wanted || filter.is_by_message()) {
-      auto message = find_message(txn, delivery->id);
-      if (!message || !matches(filter, *message)) continue;
-      if (wanted) {
-        load_recipients(txn, *delivery);
-        listing.rows.push_back({*std::move(message), *std::move(delivery)});
-      }
+    if (!candidates.match()) continue;
+    if (wanted) {
+      const auto name = candidates.name();
+      auto delivery = name ? find_delivery(txn, name->id, name->index) : std::nullopt;
+      auto message = delivery ? find_message(txn, name->id) : std::nullopt;
+      if (!message) continue;
+      listing.rows.push_back({*std::move(message), *std::move(delivery)});
     }
     ++listing.total;
   }
@@ -102,12 +114,7 @@ Selection select_deliveries(const Txn& txn, const Filter& filter,
   for (bool more = candidates.start(after); more; more = candidates.next()) {
     const auto key = candidates.name();
     if (!key) continue;
-    const auto delivery = candidates.delivery();
-    bool is_it = delivery && matches(filter, *delivery);
-    if (is_it && filter.is_by_message()) {
-      const auto message = find_message(txn, key->id);
-      is_it = message && matches(filter, *message);
-    }
+    const bool is_it = candidates.match();
     if (is_it) selection.deliveries.push_back({key->id, key->index});
     if (--records_max == 0 || selection.deliveries.size() == rows_max) {
       selection.next = DeliveryName{key->id, key->index};

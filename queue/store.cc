@@ -228,9 +228,18 @@ CheckReport Store::check(const std::function<bool(std::uint64_t)>& progress) con
   return check_queue(*parts_->environment, *parts_->segments, progress);
 }
 
-std::vector<Store::Due> Store::due(const std::optional<Due>& after, std::size_t rows_max) const {
+Store::DuePage Store::due(const std::string& destination, const std::optional<Due>& after,
+                          std::size_t rows_max) const {
   const Txn txn(*parts_->environment, Txn::Mode::kRead);
-  return list_due(txn, after, rows_max);
+  return list_due(txn, destination, after, rows_max);
+}
+
+base::Result<std::vector<Store::Destination>> Store::destinations() const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  auto found = list_destinations(txn);
+  if (txn.error() == 0) return found;
+  return base::error(std::string("the queue's database cannot be read: ") +
+                     mdb_strerror(txn.error()));
 }
 
 std::uint64_t Store::message_count() const { return parts_->committer->message_count(); }

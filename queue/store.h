@@ -111,6 +111,7 @@ struct Listing {
 struct DeliveryName {
   base::Id id;
   std::uint32_t index = 0;
+  auto operator<=>(const DeliveryName&) const = default;
 };
 struct Selection {
   std::vector<DeliveryName> deliveries;
@@ -159,9 +160,16 @@ struct StoreOptions {
 class Store {
  public:
   using OnDone = std::function<void(Failure)>;
-  // A delivery that is waiting: told after commit, from the committer's thread.
-  using OnWaiting = std::function<void(const std::string& destination, const base::Id& id,
-                                       std::uint32_t index, std::int64_t due_ms)>;
+  // A delivery that is waiting, or waits until another moment: told after commit, from the
+  // committer's thread, in the order of commits and behind the answers of its own.
+  struct Waiting {
+    std::string destination;
+    base::Id id;
+    std::uint32_t index = 0;
+    std::int64_t due_ms = 0;
+    bool ordered = false;  // by the operator: retry or release
+  };
+  using OnWaiting = std::function<void(const Waiting&)>;
 
   // Opens, recovers (cuts torn tails, removes orphans) and starts the committer. Errors: another
   // process has it, a network file system, a newer format, damage, with what to do.
@@ -209,14 +217,26 @@ class Store {
   // meanwhile. `progress` is called now and then with the messages looked at; false ends it.
   [[nodiscard]] CheckReport check(const std::function<bool(std::uint64_t)>& progress) const;
   struct Due {
-    std::int64_t due_ms;
+    std::int64_t due_ms = 0;  // before 1970 is 0
     base::Id id;
-    std::uint32_t index;
-    std::string destination;
+    std::uint32_t index = 0;
+    auto operator<=>(const Due&) const = default;  // the order they are in
   };
-  // Waiting deliveries in order of due time, at most `rows_max`, starting behind `after`
-  // (exclusive).
-  [[nodiscard]] std::vector<Due> due(const std::optional<Due>& after, std::size_t rows_max) const;
+  struct DuePage {
+    std::vector<Due> rows;
+    bool complete = false;  // nothing is behind them; false also where the database cannot be read
+  };
+  // One destination's waiting deliveries in order of due time, at most `rows_max`, starting behind
+  // `after` (exclusive). Its time depends on the rows it gives.
+  [[nodiscard]] DuePage due(const std::string& destination, const std::optional<Due>& after,
+                            std::size_t rows_max) const;
+  // The destinations that have waiting deliveries. Its time depends on how many they are, not on
+  // the messages. Errors: the database cannot be read.
+  struct Destination {
+    std::string name;
+    std::int64_t first_due_ms = 0;
+  };
+  [[nodiscard]] base::Result<std::vector<Destination>> destinations() const;
   [[nodiscard]] std::uint64_t message_count() const;
 
  private:

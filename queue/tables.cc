@@ -10,6 +10,10 @@ namespace {
 
 std::string cut(const std::string& reply) { return reply.substr(0, kReplyMax); }
 
+std::string due_key_of(const Delivery& delivery) {
+  return due_key(delivery.destination, delivery.next_attempt_ms, delivery.id, delivery.index);
+}
+
 std::optional<Delivery> decode_row(const Txn& txn, const Cursor& cursor) {
   const auto key = parse_delivery_key(cursor.key());
   if (!key) return std::nullopt;
@@ -18,13 +22,12 @@ std::optional<Delivery> decode_row(const Txn& txn, const Cursor& cursor) {
   return delivery;
 }
 
-void write_delivery(Txn& txn, const Delivery& delivery, Changes& changes) {
+void write_delivery(Txn& txn, const Delivery& delivery, Changes& changes, bool ordered = false) {
   txn.put(Table::kDelivery, delivery_key(delivery.id, delivery.index), encode_delivery(delivery));
   if (delivery.state != State::kWaiting) return;
-  txn.put(Table::kDue, due_key(delivery.next_attempt_ms, delivery.id, delivery.index),
-          delivery.destination);
+  txn.put(Table::kDue, due_key_of(delivery), delivery.destination);
   changes.waiting.push_back(
-      {delivery.destination, delivery.id, delivery.index, delivery.next_attempt_ms});
+      {delivery.destination, delivery.id, delivery.index, delivery.next_attempt_ms, ordered});
 }
 
 void write_recipient(Txn& txn, const Delivery& delivery, RecipientStatus status) {
@@ -39,7 +42,7 @@ void write_recipient(Txn& txn, const Delivery& delivery, RecipientStatus status)
 
 void unschedule(Txn& txn, const Delivery& delivery) {
   if (delivery.state != State::kWaiting) return;
-  txn.remove(Table::kDue, due_key(delivery.next_attempt_ms, delivery.id, delivery.index));
+  txn.remove(Table::kDue, due_key_of(delivery));
 }
 
 void remove_rows(Txn& txn, Table table, std::string_view prefix) {
@@ -104,7 +107,7 @@ void change_delivery(Txn& txn, Delivery& delivery, const OperatorOrder& order, s
     delivery.state = State::kWaiting;
     delivery.next_attempt_ms = now_ms;
   }
-  write_delivery(txn, delivery, changes);
+  write_delivery(txn, delivery, changes, true);
 }
 
 }  // namespace
@@ -157,15 +160,46 @@ std::vector<Delivery> find_deliveries(const Txn& txn, const base::Id& id) {
   return found;
 }
 
-std::vector<Store::Due> list_due(const Txn& txn, const std::optional<Store::Due>& after,
-                                 std::size_t rows_max) {
-  std::vector<Store::Due> found;
-  const std::string start = after ? due_key(after->due_ms, after->id, after->index) : std::string();
+Store::DuePage list_due(const Txn& txn, const std::string& destination,
+                        const std::optional<Store::Due>& after, std::size_t rows_max) {
+  Store::DuePage page;
+  const std::string prefix = destination_prefix(destination);
+  const std::string start =
+      after ? due_key(destination, after->due_ms, after->id, after->index) : prefix;
   Cursor cursor(txn, Table::kDue);
-  for (bool more = cursor.seek(start); more && found.size() < rows_max; more = cursor.next()) {
+  bool more = cursor.seek(start);
+  if (more && after && cursor.key() == start) more = cursor.next();
+  for (; more && cursor.key().starts_with(prefix); more = cursor.next()) {
+    if (page.rows.size() == rows_max) return page;
     const auto key = parse_due_key(cursor.key());
-    if (!key || (after && cursor.key() == start)) continue;
-    found.push_back({key->due_ms, key->id, key->index, std::string(cursor.value())});
+    // Another destination may be cut to the same prefix.
+    if (key && cursor.value() == destination)
+      page.rows.push_back({key->due_ms, key->id, key->index});
+  }
+  page.complete = txn.error() == 0;
+  return page;
+}
+
+std::vector<Store::Destination> list_destinations(const Txn& txn) {
+  std::vector<Store::Destination> found;
+  std::set<std::string, std::less<>> alike;  // of one prefix
+  Cursor cursor(txn, Table::kDue);
+  for (bool more = cursor.seek({}); more;) {
+    const std::string prefix(due_prefix(cursor.key()));
+    const auto key = parse_due_key(cursor.key());
+    if (!key) {  // damage; the check names it
+      more = cursor.next();
+      continue;
+    }
+    const bool is_new = alike.emplace(cursor.value()).second;
+    if (is_new) found.push_back({std::string(cursor.value()), key->due_ms});
+    if (cursor.value().size() + 1 != prefix.size()) {  // cut: the others are among the next rows
+      more = cursor.next();
+      if (more && !cursor.key().starts_with(prefix)) alike.clear();
+      continue;
+    }
+    alike.clear();
+    more = cursor.seek(prefix.substr(0, prefix.size() - 1) + '\x01');
   }
   return found;
 }

@@ -28,13 +28,7 @@ struct OperatorOrder {
 
 // What follows from a transaction once it is committed.
 struct Changes {
-  struct Waiting {
-    std::string destination;
-    base::Id id;
-    std::uint32_t index;
-    std::int64_t due_ms;
-  };
-  std::vector<Waiting> waiting;               // new or rescheduled
+  std::vector<Store::Waiting> waiting;        // new or rescheduled
   std::map<std::uint64_t, SegmentUse> usage;  // by segment: what was added, what went
   std::vector<std::uint64_t> emptied;         // segments whose files can go
   std::int64_t messages = 0;                  // added less removed
@@ -45,8 +39,9 @@ std::optional<Delivery> find_delivery(const Txn& txn, const base::Id& id, std::u
 std::vector<Delivery> find_deliveries(const Txn& txn, const base::Id& id);
 // Fills in what is known of the delivery's recipients.
 void load_recipients(const Txn& txn, Delivery& delivery);
-std::vector<Store::Due> list_due(const Txn& txn, const std::optional<Store::Due>& after,
-                                 std::size_t rows_max);
+Store::DuePage list_due(const Txn& txn, const std::string& destination,
+                        const std::optional<Store::Due>& after, std::size_t rows_max);
+std::vector<Store::Destination> list_destinations(const Txn& txn);
 
 Failure insert_message(Txn& txn, const NewMessage& message, Changes& changes);
 Failure update_delivery(Txn& txn, const DeliveryUpdate& update, Changes& changes);

@@ -71,6 +71,8 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(segment_size, kOctets, 256 * kMiB, "a segment file is closed when it is this long")            \
   X(queue_map_size, kOctets, 64 * kGiB, "address space of the queue's database, not memory")       \
   X(queue_list, kCount, 1000, "rows of one answer of `queue list`")                                \
+  X(queue_window, kCount, 1000, "waiting deliveries of a destination in memory; others are on disk") \
+  X(queue_windows, kCount, 100000, "the same for all smarthosts, and for all back ends; 200 octets each") \
   /* Loops (product rule A5) */                                                                    \
   X(loop_pair_messages, kCount, 20, "from one sender to one address in loop_pair_window")          \
   X(loop_pair_window, kMilliseconds, 1 * kHour, "people do not write that often; machines do")     \
@@ -86,12 +88,13 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(data_end_timeout, kMilliseconds, 10 * kMinute, "RFC 5321 4.5.3.2.6: the reply to the dot")     \
   X(reply_line, kOctets, 4096, "a line of a smarthost's reply; RFC 5321 allows 512")               \
   X(reply_lines, kCount, 128, "lines of one reply")                                                \
+  X(smarthost_connections_total, kCount, 1024, "at once to all smarthosts; dead ones get half of it")\
   X(smarthost_connections, kCount, 64, "upper bound of a smarthost's `connections`")               \
   /* Tickets */                                                                                   \
   X(http_connect_timeout, kMilliseconds, 10 * kSecond, "TCP and TLS to a back end")                \
   X(http_timeout, kMilliseconds, 60 * kSecond, "without progress; then the attempt has failed")    \
   X(http_connections, kCount, 8, "at once to one back end")                                        \
-  X(http_connections_total, kCount, 256, "at once to all back ends")                               \
+  X(http_connections_total, kCount, 1024, "at once to all back ends; failing ones get half of it") \
   X(http_response, kOctets, 64 * kKiB, "of a back end's answer that is read at all")               \
   X(ticket_text, kOctets, 1 * kMiB, "of each of `text` and `html` in a ticket; the raw has all")   \
   X(ticket_parts, kCount, 1000, "MIME parts looked at in one message")                             \

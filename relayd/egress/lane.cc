@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kBacklogPerConnection = 20;
 // How many records one failed connection rewrites; the others just wait in memory.
 constexpr std::size_t kTellMax = 500;
+constexpr std::size_t kTellLeast = 16;
+constexpr std::size_t kTellingMax = 2000;  // of all lanes, beside the least of each
 constexpr std::int64_t kLookAgainMs = 60'000;
 constexpr std::int64_t kWriteAgainMs = 5'000;
 // After a further connection was refused while another one works.
@@ -29,10 +31,16 @@ const std::string& host_of(const policy::Smarthost& smarthost, std::size_t numbe
 
 }  // namespace
 
-Lane::Lane(const Workplace& workplace, LoginLocks& locks, std::string key)
+Lane::Lane(const Workplace& workplace, LoginLocks& locks, LaneShares& shares, std::string key)
     : workplace_(workplace),
       locks_(locks),
+      shares_(shares),
       key_(std::move(key)),
+      window_(shares.window,
+              [store = workplace.store, destination = std::string(kDestinationPrefix) + key_](
+                  const auto& after, std::size_t rows_max) {
+                return store->due(destination, after, rows_max);
+              }),
       timer_(*workplace.loop, [this] { kick(); }),
       write_timer_(*workplace.loop, [this] {
         for (queue::DeliveryUpdate& update : std::exchange(unwritten_, {})) {
@@ -50,38 +58,28 @@ void Lane::recall_lock() {
   const auto account = workplace_.accounts->snapshot()->smarthost_account(key_);
   const auto lock = account ? workplace_.accounts->smarthost_lock(*account) : std::nullopt;
   doubtful_ = lock.has_value();
-  if (lock && lock->locked()) told_until_ms_ = lock->next_probe_ms();
+  if (lock && lock->locked()) window_.put_off(lock->next_probe_ms());
 }
 
 void Lane::use(std::shared_ptr<const Settings> settings) { settings_ = std::move(settings); }
 
-void Lane::waiting(const Item& item, std::int64_t due_ms) {
-  if (in_hand_.contains(item)) return;  // its outcome will say what becomes of it
-  if (due_ms == released_until_ms_) due_ms = workplace_.clock->wall_ms();  // it was under way
-  if (const auto known = due_of_.find(item); known != due_of_.end()) {
-    if (due_ms <= workplace_.clock->wall_ms()) paused_until_ms_ = 0;
-    by_due_.erase({known->second, item});
-  }
-  due_of_[item] = due_ms;
-  by_due_.insert({due_ms, item});
-}
-
-std::size_t Lane::due_count(std::int64_t now_ms, std::size_t count_max) const {
-  std::size_t n = 0;
-  for (auto at = by_due_.begin(); at != by_due_.end() && at->first <= now_ms && n < count_max;
-       ++at) {
-    ++n;
-  }
-  return n;
+void Lane::waiting(const Item& item, std::int64_t due_ms, bool ordered) {
+  if (ordered && !window_.is_in_hand(item)) paused_until_ms_ = 0;
+  window_.told(item, due_ms, ordered);
 }
 
 void Lane::kick() {
-  if (stopping_ || by_due_.empty() || !unwritten_.empty()) return;
+  if (stopping_ || !unwritten_.empty()) return;
   // What is sent could not be written down until the restart that a poisoned store needs.
   if (workplace_.store->health().failure == queue::Failure::kFailed) return;
+  const auto next_due_ms = window_.next_due_ms();
+  if (!next_due_ms) {
+    if (!window_.complete()) timer_.start_ms(kLookAgainMs);  // the queue cannot be read
+    return;
+  }
   const std::int64_t wall_ms = workplace_.clock->wall_ms();
   const std::int64_t to_due_ms =
-      std::max(by_due_.begin()->first, connections_.empty() ? paused_until_ms_ : 0) - wall_ms;
+      std::max(*next_due_ms, connections_.empty() ? paused_until_ms_ : 0) - wall_ms;
   if (to_due_ms > 0) {
     timer_.start_ms(std::min(to_due_ms, kLookAgainMs));  // the wall clock may step
     return;
@@ -103,13 +101,24 @@ void Lane::kick() {
   const std::size_t open = connections_.size();
   if (open >= cap_.allowed(smarthost->connections, workplace_.clock->steady_ms())) return;
   const std::size_t wanted = kBacklogPerConnection * open + 1;
-  if (due_count(wall_ms, wanted) < wanted) return;
+  if (window_.due_count(wall_ms, wanted) < wanted) return;
+  // Whether it answers at all is found out by one connection.
+  if (open > 0 && std::none_of(connections_.begin(), connections_.end(),
+                               [](const auto& one) { return one.first->logged_in(); })) {
+    return;
+  }
   const std::int64_t to_wait_ms = not_before_ms_ - workplace_.clock->steady_ms();
   if (to_wait_ms > 0) {
     timer_.start_ms(to_wait_ms);
     return;
   }
-  connect(*smarthost);
+  const Turns::Kind kind = open > 0        ? Turns::Kind::kFurther
+                           : failures_ > 0 ? Turns::Kind::kDoubtful
+                                           : Turns::Kind::kFirst;
+  if (!shares_.turns.begin(kind, accounts->smarthost_account(key_)->tenant, key_)) {
+    return;  // the scheduler kicks when it is our turn
+  }
+  connect(*smarthost, kind);
 }
 
 Lane::Obstacle Lane::obstacle(const policy::Smarthost& smarthost,
@@ -139,7 +148,7 @@ Lane::Obstacle Lane::obstacle(const policy::Smarthost& smarthost,
           true};
 }
 
-void Lane::connect(const policy::Smarthost& smarthost) {
+void Lane::connect(const policy::Smarthost& smarthost, Turns::Kind kind) {
   if (!tried_ || tried_->host != smarthost.host || tried_->more_hosts != smarthost.more_hosts ||
       workplace_.clock->steady_ms() >= first_again_ms_) {
     host_ = 0;
@@ -149,17 +158,15 @@ void Lane::connect(const policy::Smarthost& smarthost) {
                       ? base::Result<std::string>(std::string())
                       : workplace_.accounts->smarthost_password(key_, smarthost);
   if (!password) {
+    give_turn_back(kind);
     put_off(password.message());
     return;
   }
   auto raw = std::make_shared<SmtpDelivery*>(nullptr);
   SmtpDelivery::Hooks hooks;
   hooks.take = [this] { return take(); };
-  hooks.put_back = [this](const Item& item) {
-    in_hand_.erase(item);
-    waiting(item, workplace_.clock->wall_ms());
-  };
-  hooks.let_go = [this](const Item& item) { in_hand_.erase(item); };
+  hooks.put_back = [this](const Item& item) { window_.put_back(item); };
+  hooks.let_go = [this](const Item& item) { window_.let_go(item); };
   hooks.settle = [this](queue::DeliveryUpdate update) { settle(std::move(update)); };
   const policy::SmarthostAccount account =
       workplace_.accounts->snapshot()->smarthost_account(key_).value_or(policy::SmarthostAccount{});
@@ -174,12 +181,16 @@ void Lane::connect(const policy::Smarthost& smarthost) {
                                      host_of(smarthost, host_), password.take(), std::move(hooks));
   *raw = connection.get();
   const bool is_trial = !smarthost.username.empty() && locks_.begin(account);
-  connections_.emplace(*raw, Connection{std::move(connection), account, is_trial});
+  connections_.emplace(*raw, Connection{std::move(connection), account, is_trial, kind});
   (*raw)->start();
 }
 
+void Lane::give_turn_back(Turns::Kind kind) {
+  shares_.turns.end(kind);
+  shares_.turn_is_free();
+}
+
 std::optional<Item> Lane::take() {
-  if (by_due_.empty() || by_due_.begin()->first > workplace_.clock->wall_ms()) return std::nullopt;
   if (!unwritten_.empty() || workplace_.store->health().failure == queue::Failure::kFailed) {
     return std::nullopt;
   }
@@ -187,34 +198,32 @@ std::optional<Item> Lane::take() {
   const policy::Smarthost* smarthost = accounts->smarthost_by_key(key_);
   const std::int64_t steady_ms = workplace_.clock->steady_ms();
   if (smarthost == nullptr || rates_.wait(*smarthost, steady_ms).for_ms > 0) return std::nullopt;
+  const auto item = window_.take(workplace_.clock->wall_ms());
+  if (!item) return std::nullopt;
   rates_.message(steady_ms);
-  const Item item = by_due_.begin()->second;
-  by_due_.erase(by_due_.begin());
-  due_of_.erase(item);
-  in_hand_.insert(item);
-  if (!by_due_.empty()) kick();  // perhaps there is work for another connection
+  kick();  // perhaps there is work for another connection
   return item;
 }
 
-void Lane::settle(queue::DeliveryUpdate update) {
-  in_hand_.insert({update.id, update.index});
+void Lane::settle(queue::DeliveryUpdate update, bool is_told) {
   const std::int64_t later_ms = workplace_.clock->wall_ms() + settings_->retry_ms.front();
   const auto again = std::make_shared<queue::DeliveryUpdate>(without_report(update, later_ms));
   const std::weak_ptr<bool> alive = alive_;
   // What is to be tried again comes back through the store's on_waiting, behind this answer.
-  workplace_.store->update(std::move(update),
-                           [this, alive, again, loop = workplace_.loop](queue::Failure failure) {
-                             loop->post([this, alive, again, failure] {
-                               if (!alive.expired()) settled(std::move(*again), failure);
-                             });
-                           });
+  workplace_.store->update(std::move(update), [this, alive, again, loop = workplace_.loop, is_told,
+                                               telling = shares_.telling](queue::Failure failure) {
+    loop->post([this, alive, again, failure, is_told, telling] {
+      if (is_told) --*telling;
+      if (!alive.expired()) settled(std::move(*again), failure);
+    });
+  });
 }
 
 void Lane::settled(queue::DeliveryUpdate again, queue::Failure failure) {
   switch (failure) {
     case queue::Failure::kNone:
     case queue::Failure::kNotFound:  // removed by the operator
-      in_hand_.erase({again.id, again.index});
+      window_.let_go({again.id, again.index});
       kick();
       return;
     case queue::Failure::kBusy:
@@ -236,6 +245,7 @@ void Lane::ended(SmtpDelivery* connection, const Ending& ending) {
   connections_.erase(at);
   workplace_.loop->defer([kept = std::shared_ptr<SmtpDelivery>(std::move(gone.delivery))] {});
   if (gone.is_trial) locks_.end_trial(gone.account);
+  give_turn_back(gone.kind);
   const auto accounts = workplace_.accounts->snapshot();
   const policy::Smarthost* smarthost = accounts->smarthost_by_key(key_);
   const std::int64_t interval_ms = smarthost == nullptr ? 0 : smarthost->reconnect_interval_ms;
@@ -243,6 +253,7 @@ void Lane::ended(SmtpDelivery* connection, const Ending& ending) {
   tell_left_ = kTellMax;
   switch (ending.why) {
     case Ending::Why::kOfUse:
+      if (failures_ > 0) window_.release(workplace_.clock->wall_ms());
       failures_ = 0;
       paused_until_ms_ = 0;
       break;
@@ -288,18 +299,7 @@ void Lane::release() {
   paused_until_ms_ = 0;
   doubtful_ = false;
   tell_left_ = kTellMax;
-  released_until_ms_ = std::exchange(told_until_ms_, 0);
-  const std::int64_t now_ms = workplace_.clock->wall_ms();
-  std::vector<Item> items;
-  for (auto at = by_due_.upper_bound({now_ms, Item{}});
-       at != by_due_.end() && at->first <= released_until_ms_; ++at) {
-    items.push_back(at->second);
-  }
-  for (const Item& item : items) {
-    by_due_.erase({due_of_[item], item});
-    due_of_[item] = now_ms;
-    by_due_.insert({now_ms, item});
-  }
+  window_.release(workplace_.clock->wall_ms());
 }
 
 // The next host of the list, at once: it is another server. After the last one the lane pauses, and
@@ -348,8 +348,9 @@ void Lane::accounts_changed() {
 // looks for it.
 void Lane::put_off(const std::string& why, bool may_expire) {
   const std::int64_t now_ms = workplace_.clock->wall_ms();
-  paused_until_ms_ =
-      now_ms + retry_delay_ms(settings_->retry_ms, ++failures_, static_cast<std::uint64_t>(now_ms));
+  // Those that failed together do not come back together.
+  const std::uint64_t spread = std::hash<std::string>{}(key_) + static_cast<std::uint64_t>(now_ms);
+  paused_until_ms_ = now_ms + retry_delay_ms(settings_->retry_ms, ++failures_, spread);
   tell_left_ = kTellMax;
   tell(why, paused_until_ms_, true, may_expire);
   timer_.start_ms(kLookAgainMs);  // where nothing comes back through the store
@@ -359,19 +360,21 @@ void Lane::put_off(const std::string& why, bool may_expire) {
 // was never attempted keeps its attempts; what must not be given up now is not.
 void Lane::tell(const std::string& why, std::int64_t until_ms, bool attempted, bool may_expire) {
   const std::int64_t now_ms = workplace_.clock->wall_ms();
-  told_until_ms_ = until_ms;
-  std::vector<Item> items;
-  for (const auto& [due_ms, item] : by_due_) {
-    if (due_ms > now_ms || items.size() == tell_left_) break;
-    items.push_back(item);
-  }
-  tell_left_ -= items.size();
-  for (const Item& item : items) {
-    by_due_.erase({due_of_[item], item});
-    due_of_.erase(item);
+  // When hundreds of smarthosts fail together, each says a little less: their messages go without
+  // saying, and the others' outcomes do not stand in line behind all that writing.
+  const std::size_t room = kTellingMax - std::min(*shares_.telling, kTellingMax);
+  std::size_t most = std::max(std::min(kTellMax, room / 2), kTellLeast);
+  for (; tell_left_ > 0 && most > 0; --tell_left_, --most) {
+    const auto taken = window_.take(now_ms);
+    if (!taken) return;
+    const Item item = *taken;
+    window_.put_off(until_ms);
     auto message = workplace_.store->find(item.id);
     const auto delivery = workplace_.store->delivery(item.id, item.index);
-    if (!message || !delivery || delivery->state != queue::State::kWaiting) continue;
+    if (!message || !delivery || delivery->state != queue::State::kWaiting) {
+      window_.let_go(item);
+      continue;
+    }
     const std::int64_t expiry_ms = message->expiry_ms;
     if (!may_expire || !attempted) message->expiry_ms = std::numeric_limits<std::int64_t>::max();
     Judged judged = judge_no_attempt(*message, *delivery, why, key_, settings_->retry_ms, now_ms);
@@ -380,7 +383,8 @@ void Lane::tell(const std::string& why, std::int64_t until_ms, bool attempted, b
     judged.update.next_attempt_ms = until_ms;
     add_report(workplace_, *settings_, *message, {}, judged);
     add_notices(workplace_, *settings_, *message, *delivery, {}, key_, judged);
-    settle(std::move(judged.update));
+    ++*shares_.telling;
+    settle(std::move(judged.update), true);
   }
 }
 

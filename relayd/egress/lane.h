@@ -7,38 +7,47 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "core/net/loop.h"
+#include "queue/due_window.h"
 #include "relayd/egress/login_locks.h"
 #include "relayd/egress/manners.h"
 #include "relayd/egress/rates.h"
 #include "relayd/egress/settings.h"
 #include "relayd/egress/smtp_delivery.h"
+#include "relayd/egress/turns.h"
 
 namespace egress {
 
+// What all lanes have together.
+struct LaneShares {
+  std::shared_ptr<queue::WindowShare> window;
+  Turns turns;
+  std::function<void()> turn_is_free;
+  // Records of all lanes that are being rewritten to say why they wait.
+  std::shared_ptr<std::size_t> telling = std::make_shared<std::size_t>(0);
+};
+
 class Lane {
  public:
-  // `locks` are those of all lanes.
-  Lane(const Workplace& workplace, LoginLocks& locks, std::string key);
+  // `locks` and `shares` are those of all lanes.
+  Lane(const Workplace& workplace, LoginLocks& locks, LaneShares& shares, std::string key);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
   void use(std::shared_ptr<const Settings> settings);
-  // Adds a waiting delivery, or moves one that is known to another time. One that waited and is due
-  // now is the operator's retry: it ends the pause after a failed connection.
-  void waiting(const Item& item, std::int64_t due_ms);
+  // A delivery waits until then, as the store has told. `ordered` is the operator's retry or
+  // release: it ends the pause after a failed connection.
+  void waiting(const Item& item, std::int64_t due_ms, bool ordered);
   // Connections to a smarthost that is no more end; another one is tried at once.
   void accounts_changed();
   // Looks at what is due and may start a connection or set the timer.
   void kick();
   void stop();  // no new connections; those open quit after the message in hand
   [[nodiscard]] bool idle() const { return connections_.empty(); }
-  [[nodiscard]] std::size_t waiting_count() const { return due_of_.size(); }
 
  private:
   // What keeps mail back although it is due; for_ms 0: nothing.
@@ -49,9 +58,10 @@ class Lane {
   };
   [[nodiscard]] Obstacle obstacle(const policy::Smarthost& smarthost,
                                   const policy::SmarthostAccount& account);
-  void connect(const policy::Smarthost& smarthost);
+  void connect(const policy::Smarthost& smarthost, Turns::Kind kind);
+  void give_turn_back(Turns::Kind kind);
   std::optional<Item> take();
-  void settle(queue::DeliveryUpdate update);
+  void settle(queue::DeliveryUpdate update, bool is_told = false);
   void settled(queue::DeliveryUpdate again, queue::Failure failure);
   void ended(SmtpDelivery* connection, const Ending& ending);
   void login_rejected(const policy::SmarthostAccount& account, const std::string& why);
@@ -61,21 +71,20 @@ class Lane {
   void too_many_connections(const smtp::Reply& reply);
   void put_off(const std::string& why, bool may_expire = true);
   void tell(const std::string& why, std::int64_t until_ms, bool attempted, bool may_expire);
-  [[nodiscard]] std::size_t due_count(std::int64_t now_ms, std::size_t count_max) const;
 
   struct Connection {
     std::unique_ptr<SmtpDelivery> delivery;
     policy::SmarthostAccount account;
     bool is_trial = false;  // of LoginLocks
+    Turns::Kind kind = Turns::Kind::kFirst;
   };
   const Workplace& workplace_;
   LoginLocks& locks_;
+  LaneShares& shares_;
   const std::string key_;
   std::shared_ptr<const Settings> settings_;
-  std::set<std::pair<std::int64_t, Item>> by_due_;
-  std::map<Item, std::int64_t> due_of_;
+  queue::DueWindow window_;  // what is taken is in hand until its outcome is on disk
   std::map<SmtpDelivery*, Connection> connections_;
-  std::set<Item> in_hand_;  // taken, until its outcome is on disk
   // Outcomes that the store had no room for. They are written again, and nothing is sent meanwhile:
   // a message whose outcome is not known to the queue would be sent twice.
   std::vector<queue::DeliveryUpdate> unwritten_;
@@ -88,12 +97,10 @@ class Lane {
   std::uint32_t failures_ = 0;        // connections of no use in a row
   Rates rates_;
   ConnectionCap cap_;
-  std::size_t host_ = 0;                // of the smarthost's hosts, the one in use
-  std::int64_t first_again_ms_ = 0;     // steady: then the first host is tried again
-  std::size_t tell_left_ = 0;           // records that may still be rewritten to say why they wait
-  std::int64_t told_until_ms_ = 0;      // wall: what was told to wait is due then ...
-  std::int64_t released_until_ms_ = 0;  // ... and was released before
-  bool doubtful_ = false;               // the account's last login, of this lane, failed
+  std::size_t host_ = 0;             // of the smarthost's hosts, the one in use
+  std::int64_t first_again_ms_ = 0;  // steady: then the first host is tried again
+  std::size_t tell_left_ = 0;        // records that may still be rewritten to say why they wait
+  bool doubtful_ = false;            // the account's last login, of this lane, failed
   bool stopping_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

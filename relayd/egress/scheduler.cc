@@ -13,6 +13,11 @@ Scheduler::Scheduler(Workplace workplace, std::shared_ptr<const Settings> settin
     : workplace_(workplace),
       settings_(std::move(settings)),
       locks_(workplace_),
+      shares_{std::make_shared<queue::WindowShare>(settings_->limits.queue_window,
+                                                   settings_->limits.queue_windows),
+              Turns(static_cast<std::size_t>(settings_->limits.smarthost_connections_total)),
+              [this] { turn_timer_.start_ms(0); }},
+      turn_timer_(*workplace_.loop, [this] { give_turns(); }),
       stop_timer_(*workplace_.loop, [this] { check_stopped(); }) {
   locks_.use(settings_);
 }
@@ -25,17 +30,31 @@ void Scheduler::use(std::shared_ptr<const Settings> settings) {
   for (auto& [key, lane] : lanes_) lane->use(settings_);
 }
 
-void Scheduler::waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
-                        std::int64_t due_ms) {
-  if (stop_by_ms_ != 0) return;  // it stays in the queue
-  const std::string_view key = std::string_view(destination).substr(kDestinationPrefix.size());
+Lane& Scheduler::lane(std::string_view destination) {
+  const std::string_view key = destination.substr(kDestinationPrefix.size());
   auto at = lanes_.find(key);
   if (at == lanes_.end()) {
-    at = lanes_.emplace(key, std::make_unique<Lane>(workplace_, locks_, std::string(key))).first;
-    at->second->use(settings_);
+    auto lane = std::make_unique<Lane>(workplace_, locks_, shares_, std::string(key));
+    lane->use(settings_);
+    at = lanes_.emplace(key, std::move(lane)).first;
   }
-  at->second->waiting({id, index}, due_ms);
-  at->second->kick();
+  return *at->second;
+}
+
+void Scheduler::open(const std::string& destination) { lane(destination).kick(); }
+
+void Scheduler::waiting(const queue::Store::Waiting& waiting) {
+  if (stop_by_ms_ != 0) return;  // it stays in the queue
+  Lane& of = lane(waiting.destination);
+  of.waiting({waiting.id, waiting.index}, waiting.due_ms, waiting.ordered);
+  of.kick();
+}
+
+// Who stands in line asks again; who has nothing to send any more lets the next one have it.
+void Scheduler::give_turns() {
+  while (const auto key = shares_.turns.next()) {
+    if (const auto at = lanes_.find(*key); at != lanes_.end()) at->second->kick();
+  }
 }
 
 void Scheduler::accounts_changed() {

@@ -13,9 +13,6 @@
 
 namespace egress {
 
-// Destinations of this room are "smarthost:KEY".
-inline constexpr std::string_view kDestinationPrefix = "smarthost:";
-
 class Scheduler {
  public:
   Scheduler(Workplace workplace, std::shared_ptr<const Settings> settings);
@@ -24,19 +21,24 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   void use(std::shared_ptr<const Settings> settings);
-  // A delivery is waiting: at start for what the store holds, then after each commit.
-  void waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
-               std::int64_t due_ms);
+  // At start: something waits for this destination.
+  void open(const std::string& destination);
+  // After each commit: a delivery is waiting.
+  void waiting(const queue::Store::Waiting& waiting);
   void accounts_changed();  // another smarthost may serve what waits
   // `on_done` when no connection is left, or after limits.stop_timeout.
   void stop(std::function<void()> on_done);
 
  private:
+  Lane& lane(std::string_view destination);
+  void give_turns();
   void check_stopped();
 
   const Workplace workplace_;
   std::shared_ptr<const Settings> settings_;
   LoginLocks locks_;
+  LaneShares shares_;
+  net::Timer turn_timer_;
   std::map<std::string, std::unique_ptr<Lane>, std::less<>> lanes_;
   net::Timer stop_timer_;
   std::int64_t stop_by_ms_ = 0;  // steady; 0: not stopping

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "certs/tls_context.h"
@@ -37,10 +38,9 @@ struct Workplace {
 };
 
 // A delivery on its way: the key of its record in the queue.
-struct Item {
-  base::Id id;
-  std::uint32_t index = 0;
-  auto operator<=>(const Item&) const = default;
-};
+using Item = queue::DeliveryName;
+
+// Destinations of this room are "smarthost:KEY".
+inline constexpr std::string_view kDestinationPrefix = "smarthost:";
 
 }  // namespace egress

@@ -22,7 +22,6 @@
 namespace relayd {
 namespace {
 
-constexpr std::size_t kDuePage = 10'000;
 constexpr rlim_t kDescriptorsKept = 4096;
 
 // A part that could not be made is a reason not to start.
@@ -119,8 +118,7 @@ struct Daemon::State {
   void listen();
   void start_admin();
   void load_due();
-  void route_waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
-                     std::int64_t due_ms);
+  void route_waiting(const queue::Store::Waiting& waiting);
   void accounts_changed(const policy::AccountsSnapshot& accounts);
   void reload();
   void stop();
@@ -220,8 +218,7 @@ void Daemon::State::open() {
   options.marker_headers = c.outbound.marker_headers;
   hand_off = std::make_unique<tickets::HandOff>(options);
 
-  store->on_waiting([this](const std::string& destination, const base::Id& id, std::uint32_t index,
-                           std::int64_t due_ms) { route_waiting(destination, id, index, due_ms); });
+  store->on_waiting([this](const queue::Store::Waiting& waiting) { route_waiting(waiting); });
   accounts->on_change(
       [this](const policy::AccountsSnapshot& snapshot) { accounts_changed(snapshot); });
 }
@@ -284,30 +281,27 @@ void Daemon::State::start_admin() {
   admin_server = need(admin::AdminServer::open(std::move(options)));
 }
 
-void Daemon::State::route_waiting(const std::string& destination, const base::Id& id,
-                                  std::uint32_t index, std::int64_t due_ms) {
-  if (destination.starts_with(egress::kDestinationPrefix)) {
-    egress_loop->loop.post([this, destination, id, index, due_ms] {
-      scheduler->waiting(destination, id, index, due_ms);
-    });
+void Daemon::State::route_waiting(const queue::Store::Waiting& waiting) {
+  if (waiting.destination.starts_with(egress::kDestinationPrefix)) {
+    egress_loop->loop.post([this, waiting] { scheduler->waiting(waiting); });
   } else {
-    tickets_loop->loop.post([this, destination, id, index, due_ms] {
-      hand_off->waiting(destination, id, index, due_ms);
-    });
+    tickets_loop->loop.post([this, waiting] { hand_off->waiting(waiting); });
   }
 }
 
+// Only who has mail waiting: the deliveries stay on disk until they are near their turn.
 void Daemon::State::load_due() {
-  std::optional<queue::Store::Due> after;
-  std::size_t total = 0;
-  for (;;) {
-    const auto page = store->due(after, kDuePage);
-    for (const auto& due : page) route_waiting(due.destination, due.id, due.index, due.due_ms);
-    total += page.size();
-    if (page.size() < kDuePage) break;
-    after = page.back();
+  const auto destinations = need(store->destinations());
+  for (const queue::Store::Destination& destination : destinations) {
+    if (destination.name.starts_with(egress::kDestinationPrefix)) {
+      egress_loop->loop.post([this, name = destination.name] { scheduler->open(name); });
+    } else {
+      tickets_loop->loop.post([this, name = destination.name] { hand_off->open(name); });
+    }
   }
-  if (total > 0) base::log_info("queue loaded", {{"waiting", total}});
+  if (const std::uint64_t messages = store->message_count(); messages > 0) {
+    base::log_info("queue loaded", {{"messages", messages}, {"destinations", destinations.size()}});
+  }
 }
 
 void Daemon::State::accounts_changed(const policy::AccountsSnapshot& snapshot) {

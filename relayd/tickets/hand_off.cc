@@ -51,7 +51,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   CurlLoop curl;
   AttemptServices services;
   Schedule schedule;
-  net::Timer wake;
+  net::Timer wake, stop_timer;
   struct UnderWay {
     std::shared_ptr<Attempt> attempt;
     std::string destination;
@@ -61,7 +61,9 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   net::Timer slow_watch;                            // looks for attempts under way that take long
   std::size_t settling = 0;                         // outcomes on their way to the disk
   std::map<std::string, std::string> fingerprints;  // of the paused endpoints
-  std::optional<std::int64_t> no_room_until_ms;     // steady; see waits_for_room()
+  // Steady; after an outcome that could not be written: see waits_for_room().
+  std::int64_t not_before_ms = 0;
+  std::optional<std::int64_t> no_room_until_ms;
   Pauses board;
   bool pumping = false;
   bool stopping = false;
@@ -79,8 +81,15 @@ struct HandOff::State : std::enable_shared_from_this<State> {
                  options.marker_headers,
                  trust_or_throw(options.trust_paths)},
         schedule(static_cast<std::size_t>(options.limits->http_connections),
-                 static_cast<std::size_t>(options.limits->http_connections_total)),
+                 static_cast<std::size_t>(options.limits->http_connections_total),
+                 std::make_shared<queue::WindowShare>(options.limits->queue_window,
+                                                      options.limits->queue_windows),
+                 [store = options.store](const std::string& destination, const auto& after,
+                                         std::size_t rows_max) {
+                   return store->due(destination, after, rows_max);
+                 }),
         wake(*options.loop, [this] { pump(); }),
+        stop_timer(*options.loop, [this] { cut_off(); }),
         slow_watch(*options.loop, [this] { look_for_slow_ones(); }),
         delivered(options.metrics->counter("relayd_tickets_delivered_total",
                                            "Tickets that a back end took")),
@@ -132,6 +141,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   // An outcome found no room on the disk: what would be handed over now would be so again and
   // again. After a while it is tried all the same, for it may be the removal that makes room.
   [[nodiscard]] bool waits_for_room() {
+    if (options.clock->steady_ms() < not_before_ms) return true;
     if (!no_room_until_ms) return false;
     if (options.store->health().failure == queue::Failure::kFull &&
         options.clock->steady_ms() < *no_room_until_ms) {
@@ -390,13 +400,24 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     } else if (failure == queue::Failure::kNone || failure == queue::Failure::kNotFound) {
       gone(destination, key);
     } else {
-      // Better to deliver twice than to lose: the queue still has it as it was before.
+      // Better to deliver twice than to lose: the queue still has it as it was before. But of what
+      // cannot be written down only one ticket is tried at a time.
       base::log_error("outcome of a ticket not written",
                       {{"id", key.id.str()}, {"destination", destination}});
-      schedule.again(destination, key, now() + back_off_ms(0));
+      schedule.as_before(destination, key);
+      not_before_ms = options.clock->steady_ms() + kRoomAgainMs;
       no_room_until_ms = options.clock->steady_ms() + kNoRoomMs;
     }
     pump();
+    finish_stop();
+  }
+
+  // A back end that does not answer must not hold up the stop: its ticket stays in the queue.
+  void cut_off() {
+    if (!attempts.empty()) {
+      base::log_warning("attempts to hand over tickets cut off", {{"attempts", attempts.size()}});
+    }
+    attempts.clear();
     finish_stop();
   }
 
@@ -413,9 +434,14 @@ HandOff::~HandOff() {
   state_->attempts.clear();
 }
 
-void HandOff::waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
-                      std::int64_t due_ms) {
-  state_->schedule.add(destination, Key{id, index}, due_ms);
+void HandOff::open(const std::string& destination) {
+  state_->schedule.open(destination);
+  state_->pump();
+}
+
+void HandOff::waiting(const queue::Store::Waiting& waiting) {
+  state_->schedule.add(waiting.destination, Key{waiting.id, waiting.index}, waiting.due_ms,
+                       waiting.ordered);
   state_->pump();
 }
 
@@ -445,6 +471,7 @@ void HandOff::stop(std::function<void()> on_done) {
   state_->stopping = true;
   state_->on_stopped = std::move(on_done);
   state_->wake.stop();
+  state_->stop_timer.start_ms(state_->options.limits->stop_timeout);
   state_->finish_stop();
 }
 

@@ -47,10 +47,11 @@ class HandOff {
   // queued.
   ~HandOff();
 
-  // A delivery is waiting; called on the loop's thread at start (from the store's `due`) and after
-  // each commit (posted over from the committer's callback). Saying it twice does no harm.
-  void waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
-               std::int64_t due_ms);
+  // At start: something waits for this destination (Store::destinations).
+  void open(const std::string& destination);
+  // A delivery is waiting; called on the loop's thread after each commit (posted over from the
+  // committer's callback), in their order. Saying it twice does no harm.
+  void waiting(const queue::Store::Waiting& waiting);
   // The accounts have changed: a paused endpoint that has changed is tried again at once, the
   // tickets of a tenant that is gone are held when their turn comes.
   void accounts_changed();
@@ -59,8 +60,8 @@ class HandOff {
   bool resume(const std::string& tenant);
   // By tenant. Any thread.
   [[nodiscard]] std::map<std::string, PausedBackend> paused() const;
-  // No new attempts; those in flight may finish. `on_done` when none is left and every outcome is
-  // on disk.
+  // No new attempts; those in flight may finish within limits.stop_timeout, then they are cut off
+  // and their tickets stay queued. `on_done` when none is left and every outcome is on disk.
   void stop(std::function<void()> on_done);
 
  private:

@@ -1,89 +1,94 @@
 #include "relayd/tickets/schedule.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
+
+#include "core/base/limits.h"
 
 namespace tickets {
 
-void Schedule::add(const std::string& destination, const Key& key, std::int64_t due_ms) {
-  Endpoint& endpoint = endpoints_[destination];
-  const auto at = endpoint.entries.find(key);
-  if (at != endpoint.entries.end()) {
-    if (at->second.where == Where::kSlot) return;
-    if (at->second.where == Where::kSettling) {  // an operator's retry while the outcome is written
-      at->second.due_ms = std::min(at->second.due_ms, due_ms);
-      return;
-    }
-    if (at->second.due_ms == due_ms || (at->second.where == Where::kReady && due_ms <= now_ms_))
-      return;
-    take_out(endpoint, key, at->second);
-  }
-  enqueue(endpoint, key, due_ms, Where::kDelayed);
-  refresh(destination, endpoint);
+Schedule::Endpoint& Schedule::endpoint(const std::string& destination) {
+  const auto at = endpoints_.find(destination);
+  if (at != endpoints_.end()) return at->second;
+  auto read = [this, destination](const auto& after, std::size_t rows_max) {
+    return read_(destination, after, rows_max);
+  };
+  return endpoints_
+      .emplace(std::piecewise_construct, std::forward_as_tuple(destination),
+               std::forward_as_tuple(share_, std::move(read)))
+      .first->second;
 }
 
-void Schedule::enqueue(Endpoint& endpoint, const Key& key, std::int64_t due_ms, Where where) {
-  if (where == Where::kDelayed && due_ms <= now_ms_) where = Where::kReady;
-  endpoint.entries[key] = Entry{where, due_ms};
-  if (where == Where::kDelayed) {
-    endpoint.delayed.emplace(due_ms, key);
-  } else {
-    endpoint.ready.push_back(key);
-  }
+void Schedule::open(const std::string& destination) {
+  refresh(destination, endpoint(destination));
+  drop_if_idle(destination);
 }
 
-void Schedule::take_out(Endpoint& endpoint, const Key& key, const Entry& entry) {
-  if (entry.where == Where::kDelayed) endpoint.delayed.erase({entry.due_ms, key});
-  if (entry.where == Where::kReady) std::erase(endpoint.ready, key);
+void Schedule::add(const std::string& destination, const Key& key, std::int64_t due_ms,
+                   bool ordered) {
+  Endpoint& to = endpoint(destination);
+  if (ordered && to.settling.contains(key)) to.hurried.insert(key);
+  to.window.told(key, due_ms, ordered);
+  refresh(destination, to);
 }
 
-bool Schedule::runnable(const Endpoint& endpoint) const {
-  if (endpoint.ready.empty() || endpoint.slots >= each_max_) return false;
+bool Schedule::is_due(Endpoint& endpoint) const {
+  const auto due_ms = endpoint.window.next_due_ms();
+  return due_ms && *due_ms <= now_ms_;
+}
+
+// Apart from the room there is for all.
+bool Schedule::wants_turn(Endpoint& endpoint) const {
+  if (endpoint.slots.size() >= std::min(endpoint.allowed, each_max_)) return false;
+  if (!is_due(endpoint)) return false;
   if (endpoint.paused == Pause::kNone) return true;
   return !endpoint.probe && endpoint.paused_until_ms <= now_ms_;
 }
 
+// The moment at which time alone changes something.
+std::optional<std::int64_t> Schedule::alarm_of(Endpoint& endpoint) const {
+  const auto due_ms = endpoint.window.next_due_ms();
+  // Where the disk cannot be read it is looked at again.
+  if (!due_ms && !endpoint.window.complete()) return now_ms_ + base::kMinute;
+  const bool is_paused = endpoint.paused != Pause::kNone;
+  // Nothing happens before a pause is over, and then only where a ticket is there to ask with.
+  if (!due_ms || (is_paused && endpoint.probe)) return std::nullopt;
+  const std::int64_t moment = is_paused ? std::max(*due_ms, endpoint.paused_until_ms) : *due_ms;
+  // Over already: it has its turn, or gets it with the next slot.
+  return moment > now_ms_ ? std::optional(moment) : std::nullopt;
+}
+
 // Puts the endpoint into the round where it can run, and its next moment into the alarms.
 void Schedule::refresh(const std::string& destination, Endpoint& endpoint) {
-  if (runnable(endpoint) && !endpoint.queued) {
+  if (!endpoint.queued && wants_turn(endpoint)) {
     endpoint.queued = true;
-    (endpoint.slow ? slow_turns_ : turns_).push_back(destination);
+    (endpoint.doubtful() ? turns_.doubtful : turns_.good).push_back(destination);
   }
-  std::optional<std::int64_t> alarm;
-  if (!endpoint.delayed.empty()) alarm = endpoint.delayed.begin()->first;
-  if (endpoint.paused != Pause::kNone) {
-    // Nothing happens before the pause is over, and then only where a ticket is there to ask with.
-    const bool has_work = !endpoint.ready.empty() || alarm;
-    const std::int64_t until = endpoint.paused_until_ms;
-    if (endpoint.probe || !has_work) {
-      alarm = std::nullopt;
-    } else if (endpoint.ready.empty()) {
-      alarm = std::max(until, *alarm);
-    } else {
-      // Over already: it has its turn, or gets it with the next slot.
-      alarm = until > now_ms_ ? std::optional(until) : std::nullopt;
-    }
-  }
+  const auto alarm = alarm_of(endpoint);
   if (alarm == endpoint.alarm_ms) return;
   if (endpoint.alarm_ms) alarms_.erase({*endpoint.alarm_ms, destination});
   if (alarm) alarms_.emplace(*alarm, destination);
   endpoint.alarm_ms = alarm;
 }
 
-// The round to take from; null where no slot is free for anybody who waits for one.
-std::deque<std::string>* Schedule::whose_turn() {
-  if (slots_ >= total_max_) return nullptr;
-  const std::size_t slow_max = std::max<std::size_t>(total_max_ / 2, 1);
-  if (!slow_turns_.empty() && slow_slots_ < slow_max) return &slow_turns_;
-  return turns_.empty() ? nullptr : &turns_;
-}
-
-void Schedule::set_slow(const std::string& destination, bool slow) {
+// Of the two rounds the one whose turn it is, as far as there is room.
+std::optional<std::string> Schedule::next_turn() {
+  if (slots_ >= total_max_) return std::nullopt;
+  const bool doubtful = !turns_.doubtful.empty() && doubtful_slots_ < (total_max_ + 1) / 2;
+  if (turns_.good.empty() && !doubtful) return std::nullopt;
+  const bool take_doubtful = doubtful && (turns_.doubtful_next || turns_.good.empty());
+  turns_.doubtful_next = !take_doubtful;
+  std::deque<std::string>& round = take_doubtful ? turns_.doubtful : turns_.good;
+  std::string destination = std::move(round.front());
+  round.pop_front();
   const auto at = endpoints_.find(destination);
-  if (at == endpoints_.end() || at->second.slow == slow) return;
-  at->second.slow = slow;
-  slow_slots_ += slow ? at->second.slots : 0;
-  slow_slots_ -= slow ? 0 : at->second.slots;
+  if (at == endpoints_.end()) return "";
+  at->second.queued = false;
+  const bool stays = at->second.doubtful() == take_doubtful && wants_turn(at->second);
+  if (stays) return destination;
+  refresh(destination, at->second);
+  return "";
 }
 
 std::optional<Schedule::Next> Schedule::next(std::int64_t now_ms) {
@@ -91,36 +96,20 @@ std::optional<Schedule::Next> Schedule::next(std::int64_t now_ms) {
   while (!alarms_.empty() && alarms_.begin()->first <= now_ms) {
     const std::string destination = alarms_.begin()->second;
     alarms_.erase(alarms_.begin());
-    Endpoint& endpoint = endpoints_[destination];
-    endpoint.alarm_ms.reset();
-    while (!endpoint.delayed.empty() && endpoint.delayed.begin()->first <= now_ms) {
-      const Key key = endpoint.delayed.begin()->second;
-      endpoint.delayed.erase(endpoint.delayed.begin());
-      endpoint.entries[key].where = Where::kReady;
-      endpoint.ready.push_back(key);
-    }
-    refresh(destination, endpoint);
+    Endpoint& due = endpoints_.at(destination);
+    due.alarm_ms.reset();
+    refresh(destination, due);
   }
-  while (std::deque<std::string>* turns = whose_turn()) {
-    const std::string destination = std::move(turns->front());
-    turns->pop_front();
-    const auto at = endpoints_.find(destination);
-    if (at == endpoints_.end()) continue;
-    Endpoint& endpoint = at->second;
-    endpoint.queued = false;
-    if (!runnable(endpoint) || (endpoint.slow && turns == &turns_)) {  // or slow only now
-      refresh(destination, endpoint);
-      continue;
-    }
-    const Key key = endpoint.ready.front();
-    endpoint.ready.pop_front();
-    endpoint.entries[key].where = Where::kSlot;
-    if (endpoint.paused != Pause::kNone) endpoint.probe = key;
-    ++endpoint.slots;
+  while (auto destination = next_turn()) {
+    if (destination->empty()) continue;  // that one did not need it any more
+    Endpoint& chosen = endpoints_.at(*destination);
+    const Key key = *chosen.window.take(now_ms);
+    chosen.slots[key] = chosen.doubtful();
+    if (chosen.doubtful()) ++doubtful_slots_;
+    if (chosen.paused != Pause::kNone) chosen.probe = key;
     ++slots_;
-    if (endpoint.slow) ++slow_slots_;
-    refresh(destination, endpoint);
-    return Next{destination, key};
+    refresh(*destination, chosen);
+    return Next{*std::move(destination), key};
   }
   return std::nullopt;
 }
@@ -131,49 +120,55 @@ std::optional<std::int64_t> Schedule::wake_ms() const {
 }
 
 void Schedule::slot_free(const std::string& destination, const Key& key) {
-  Endpoint& endpoint = endpoints_[destination];
-  const auto at = endpoint.entries.find(key);
-  if (at == endpoint.entries.end() || at->second.where != Where::kSlot) return;
-  at->second = Entry{Where::kSettling, INT64_MAX};
-  --endpoint.slots;
+  const auto at = endpoints_.find(destination);
+  if (at == endpoints_.end()) return;
+  Endpoint& of = at->second;
+  const auto slot = of.slots.extract(key);
+  if (slot.empty()) return;
   --slots_;
-  if (endpoint.slow) --slow_slots_;
-  if (endpoint.probe == key) endpoint.probe.reset();
-  refresh(destination, endpoint);
+  if (slot.mapped()) --doubtful_slots_;
+  of.settling.insert(key);
+  if (of.probe == key) of.probe.reset();
+  refresh(destination, of);
 }
 
 void Schedule::finished(const std::string& destination, const Key& key) {
   slot_free(destination, key);
-  Endpoint& endpoint = endpoints_[destination];
-  const auto at = endpoint.entries.find(key);
-  if (at != endpoint.entries.end()) {
-    take_out(endpoint, key, at->second);
-    endpoint.entries.erase(at);
-  }
-  refresh(destination, endpoint);
+  Endpoint& of = endpoint(destination);
+  of.settling.erase(key);
+  of.hurried.erase(key);
+  of.window.let_go(key);
+  refresh(destination, of);
   drop_if_idle(destination);
 }
 
 void Schedule::again(const std::string& destination, const Key& key, std::int64_t due_ms) {
   slot_free(destination, key);
-  Endpoint& endpoint = endpoints_[destination];
-  const auto at = endpoint.entries.find(key);
-  if (at != endpoint.entries.end()) {
-    if (at->second.where == Where::kSettling) due_ms = std::min(due_ms, at->second.due_ms);
-    take_out(endpoint, key, at->second);
-  }
-  enqueue(endpoint, key, due_ms, Where::kDelayed);
-  refresh(destination, endpoint);
+  Endpoint& of = endpoint(destination);
+  of.settling.erase(key);
+  of.window.put_off(due_ms);
+  of.window.let_go(key);
+  of.window.told(key, due_ms, of.hurried.erase(key) > 0);
+  refresh(destination, of);
+}
+
+void Schedule::as_before(const std::string& destination, const Key& key) {
+  slot_free(destination, key);
+  Endpoint& of = endpoint(destination);
+  of.settling.erase(key);
+  of.hurried.erase(key);
+  of.window.put_back(key);
+  refresh(destination, of);
 }
 
 bool Schedule::pause(const std::string& destination, Pause why, std::int64_t until_ms,
                      const Key& by) {
-  Endpoint& endpoint = endpoints_[destination];
-  if (endpoint.paused != Pause::kNone && endpoint.probe != by) return false;
-  endpoint.paused = why;
-  endpoint.paused_until_ms = until_ms;
-  ++endpoint.pauses;
-  refresh(destination, endpoint);
+  Endpoint& of = endpoint(destination);
+  if (of.paused != Pause::kNone && of.probe != by) return false;
+  of.paused = why;
+  of.paused_until_ms = until_ms;
+  ++of.pauses;
+  refresh(destination, of);
   return true;
 }
 
@@ -183,38 +178,49 @@ std::uint32_t Schedule::pauses(const std::string& destination) const {
 }
 
 bool Schedule::works(const std::string& destination) {
-  Endpoint& endpoint = endpoints_[destination];
-  endpoint.failures = 0;
-  endpoint.pauses = 0;
-  if (endpoint.paused == Pause::kNone) return false;
-  endpoint.paused = Pause::kNone;
-  endpoint.probe.reset();
-  for (const auto& [due_ms, key] : endpoint.delayed) {
-    endpoint.entries[key].where = Where::kReady;
-    endpoint.ready.push_back(key);
+  Endpoint& of = endpoint(destination);
+  of.failures = 0;
+  of.pauses = 0;
+  of.failed = false;
+  of.allowed = std::min(2 * of.allowed, each_max_);
+  const bool was_paused = of.paused != Pause::kNone;
+  if (was_paused) {
+    of.paused = Pause::kNone;
+    of.probe.reset();
+    of.window.release(now_ms_);
+  } else {
+    of.window.keep_put_off();
   }
-  endpoint.delayed.clear();
-  refresh(destination, endpoint);
-  return true;
+  refresh(destination, of);
+  return was_paused;
 }
 
 void Schedule::probe_now(const std::string& destination) {
   const auto at = endpoints_.find(destination);
   if (at == endpoints_.end() || at->second.paused == Pause::kNone) return;
-  Endpoint& endpoint = at->second;
-  endpoint.paused_until_ms = now_ms_;
+  at->second.paused_until_ms = now_ms_;
   // Who was told to wait as long as the pause is a good one to ask with.
-  if (endpoint.ready.empty() && !endpoint.delayed.empty()) {
-    const Key key = endpoint.delayed.begin()->second;
-    endpoint.delayed.erase(endpoint.delayed.begin());
-    endpoint.entries[key].where = Where::kReady;
-    endpoint.ready.push_back(key);
+  if (!is_due(at->second)) at->second.window.hurry_first();
+  refresh(destination, at->second);
+}
+
+void Schedule::set_slow(const std::string& destination, bool slow) {
+  const auto at = endpoints_.find(destination);
+  if (at == endpoints_.end() || at->second.slow == slow) return;
+  at->second.slow = slow;
+  // What is under way counts as what its back end has turned out to be.
+  for (auto& [key, counted] : at->second.slots) {
+    if (counted) --doubtful_slots_;
+    counted = at->second.doubtful();
+    if (counted) ++doubtful_slots_;
   }
-  refresh(destination, endpoint);
 }
 
 std::uint32_t Schedule::count_failure(const std::string& destination) {
-  return ++endpoints_[destination].failures;
+  Endpoint& of = endpoint(destination);
+  of.failed = true;
+  of.allowed = 1;
+  return ++of.failures;
 }
 
 std::vector<Schedule::Paused> Schedule::paused() const {
@@ -227,13 +233,15 @@ std::vector<Schedule::Paused> Schedule::paused() const {
 
 std::size_t Schedule::waiting() const {
   std::size_t count = 0;
-  for (const auto& [destination, endpoint] : endpoints_) count += endpoint.entries.size();
+  for (const auto& [destination, endpoint] : endpoints_) {
+    count += endpoint.window.size() + endpoint.slots.size() + endpoint.settling.size();
+  }
   return count;
 }
 
 void Schedule::drop_if_idle(const std::string& destination) {
   const auto at = endpoints_.find(destination);
-  if (at == endpoints_.end() || !at->second.entries.empty()) return;
+  if (at == endpoints_.end() || !at->second.window.is_idle()) return;
   if (at->second.alarm_ms) alarms_.erase({*at->second.alarm_ms, destination});
   endpoints_.erase(at);  // its turn, if it has one, is passed over
 }

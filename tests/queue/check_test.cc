@@ -15,6 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kTo = "smarthost:acme.example";
+
 class CheckTest : public StoreTest {
  protected:
   void SetUp() override {
@@ -71,17 +73,16 @@ TEST_F(CheckTest, EveryBrokenReferenceIsFound) {
       {"no delivery",
        [&](Txn& t) {
          t.remove(Table::kDelivery, delivery());
-         t.remove(Table::kDue, due_key(77, id_, 0));
+         t.remove(Table::kDue, due_key(kTo, 77, id_, 0));
        },
        "message", "no delivery"},
       {"no message", [&](Txn& t) { t.remove(Table::kMessage, id_.key()); }, "delivery",
        "no message"},
       {"delivery's record", [&](Txn& t) { t.put(Table::kDelivery, delivery(), "\x01"); },
        "delivery", "damaged"},
-      {"not due", [&](Txn& t) { t.remove(Table::kDue, due_key(77, id_, 0)); }, "due",
+      {"not due", [&](Txn& t) { t.remove(Table::kDue, due_key(kTo, 77, id_, 0)); }, "due",
        "will not be found"},
-      {"due twice",
-       [&](Txn& t) { t.put(Table::kDue, due_key(5, id_, 0), "smarthost:acme.example"); }, "due",
+      {"due twice", [&](Txn& t) { t.put(Table::kDue, due_key(kTo, 5, id_, 0), kTo); }, "due",
        "does not wait so"},
       {"no destination",
        [&](Txn& t) {
@@ -184,9 +185,24 @@ TEST_F(SalvageTest, RefusesANewerSchemaAndGarbage) {
 }
 
 TEST_F(CheckTest, AStoreOfTheOldSchemaBecomesOneOfTheNew) {
-  after([](Txn& t) { t.put(Table::kMeta, "schema", "1"); });
+  after([this](Txn& t) {
+    t.put(Table::kMeta, "schema", "1");
+    for (const auto& [id, due_ms] : {std::pair{id_, std::int64_t{77}}, {other_, 1000}}) {
+      EXPECT_TRUE(t.remove(Table::kDue, due_key(kTo, due_ms, id, 0)));
+      std::string moment(8, '\0');  // the keys of schema 1 began with it
+      moment[6] = static_cast<char>(due_ms >> 8);
+      moment[7] = static_cast<char>(due_ms);
+      t.put(Table::kDue, moment + delivery_key(id, 0), kTo);
+    }
+  });
   open();
   EXPECT_EQ(read_back(id_), "pone");
+  const auto due = all_due();
+  ASSERT_EQ(due.size(), 2U);
+  EXPECT_EQ(due[0].id, id_);
+  EXPECT_EQ(due[0].due_ms, 77);
+  EXPECT_EQ(due[1].id, other_);
+  EXPECT_EQ(store_->check(nullptr).damaged, 0U);
   store_.reset();
   after([](Txn& t) { EXPECT_EQ(t.get(Table::kMeta, "schema"), "2"); });
 }

@@ -165,8 +165,12 @@ TEST(Codec, EveryCutAndEveryAdditionIsRefused) {
   const auto decodes = [&](std::size_t which, std::string_view bytes) {
     switch (which) {
       case 0:
+        EXPECT_EQ(decode_message(message.id, bytes).has_value(),
+                  glance_at_message(bytes).has_value());
         return decode_message(message.id, bytes).has_value();
       case 1:
+        EXPECT_EQ(decode_delivery(message.id, 0, bytes).has_value(),
+                  glance_at_delivery(bytes).has_value());
         return decode_delivery(message.id, 0, bytes).has_value();
       case 2:
         return decode_recipient(0, bytes).has_value();
@@ -206,7 +210,19 @@ TEST(Codec, RandomDamageIsHarmless) {
     const auto status = decode_recipient(0, bytes);
     (void)decode_body(bytes);
     (void)decode_segment(bytes);
+    const auto glance = glance_at_message(bytes);
+    ASSERT_EQ(glance.has_value(), message.has_value());
+    ASSERT_EQ(glance_at_delivery(bytes).has_value(), delivery.has_value());
     if (message) {
+      EXPECT_EQ(glance->tenant, message->tenant);
+      EXPECT_EQ(glance->domain, message->domain);
+      EXPECT_EQ(glance->mail_from, message->envelope.mail_from);
+      EXPECT_EQ(glance->arrival_ms, message->arrival_ms);
+      EXPECT_EQ(glance->body.content_size, message->body.content_size);
+      for (const mail::Recipient& recipient : message->envelope.recipients) {
+        EXPECT_TRUE(has_recipient(*glance, recipient.address));
+      }
+      EXPECT_FALSE(has_recipient(*glance, "nobody@there.example"));
       EXPECT_LE(message->envelope.recipients.size(), bytes.size());
       EXPECT_LE(message->body.prefix_offset + message->body.prefix_size, std::uint64_t{1} << 61);
     }
@@ -222,18 +238,24 @@ TEST(Codec, KeysSortAsTheyShould) {
   const base::Id b = ids.next();
   EXPECT_LT(delivery_key(a, 255), delivery_key(a, 256));
   EXPECT_LT(delivery_key(a, 7), delivery_key(b, 0));
-  EXPECT_LT(due_key(255, b, 0), due_key(256, a, 0));
-  EXPECT_EQ(due_key(-3, a, 1), due_key(0, a, 1));
-  const auto due = parse_due_key(due_key(1'700'000'000'001, b, 3));
+  EXPECT_LT(due_key("x", 255, b, 0), due_key("x", 256, a, 0));
+  EXPECT_LT(due_key("x", 256, b, 0), due_key("y", 255, a, 0));
+  EXPECT_LT(due_key("x", 256, b, 0), due_key("x\x01", 255, a, 0));
+  EXPECT_EQ(due_key("x", -3, a, 1), due_key("x", 0, a, 1));
+  EXPECT_EQ(due_prefix(due_key("xy", 0, a, 1)), destination_prefix("xy"));
+  const auto due = parse_due_key(due_key("x", 1'700'000'000'001, b, 3));
   ASSERT_TRUE(due);
   EXPECT_EQ(due->due_ms, 1'700'000'000'001);
   EXPECT_EQ(due->id, b);
   EXPECT_EQ(due->index, 3U);
   EXPECT_FALSE(parse_due_key("short"));
+  EXPECT_FALSE(parse_due_key(std::string(28, 'x')));  // as schema 1 had it
+  EXPECT_FALSE(parse_due_key(std::string(29, 'x')));
   EXPECT_FALSE(parse_delivery_key("short"));
   EXPECT_EQ(parse_segment_key(segment_key(1ULL << 40)), 1ULL << 40);
   // LMDB's bound, whatever the destination is called.
   EXPECT_LE(destination_key(std::string(5000, 'x'), a, 0).size(), 511U);
+  EXPECT_LE(due_key(std::string(5000, 'x'), 0, a, 0).size(), 511U);
   EXPECT_EQ(destination_prefix(std::string_view("a\0b", 3)), std::string("a\0", 2));
 }
 

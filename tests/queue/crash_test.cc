@@ -106,23 +106,17 @@ TEST_F(Crash, NothingAnsweredIsLost) {
           << "round " << round << " seed " << seed << ": " << read_back(id).substr(0, 100);
     }
     // What else is there was submitted and not answered: whole as well.
-    std::optional<Store::Due> after;
     std::uint64_t deliveries = 0;
     std::set<std::uint64_t> segments;
-    for (;;) {
-      const auto page = store_->due(after, 100);
-      if (page.empty()) break;
-      after = page.back();
-      for (const Store::Due& due : page) {
-        ++deliveries;
-        const auto message = store_->find(due.id);
-        ASSERT_TRUE(message);
-        segments.insert(message->body.segment);
-        const auto seed = static_cast<std::uint32_t>(std::stoul(message->details));
-        ASSERT_TRUE(read_back(due.id) == "prefix" + content_of(seed));
-        EXPECT_EQ(store_->delivery(due.id, 0)->destination, "smarthost:acme.example");
-        there[due.id] = seed;
-      }
+    for (const Store::Due& due : all_due()) {
+      ++deliveries;
+      const auto message = store_->find(due.id);
+      ASSERT_TRUE(message);
+      segments.insert(message->body.segment);
+      const auto seed = static_cast<std::uint32_t>(std::stoul(message->details));
+      ASSERT_TRUE(read_back(due.id) == "prefix" + content_of(seed));
+      EXPECT_EQ(store_->delivery(due.id, 0)->destination, "smarthost:acme.example");
+      there[due.id] = seed;
     }
     EXPECT_EQ(deliveries, store_->message_count());
     EXPECT_EQ(deliveries, store_->list({}).total);

@@ -325,7 +325,7 @@ TEST_F(Failing, WhatIsDamagedIsHeldAndTheRestGoesOn) {
   }
   EXPECT_NE(read_back(second).find("too short"), std::string::npos);
   EXPECT_NE(read_back(large).find("segment file"), std::string::npos);
-  EXPECT_EQ(store_->due(std::nullopt, 10).size(), 1U);
+  EXPECT_EQ(all_due().size(), 1U);
   submit_text("p", "new");  // its segment takes no number that is in use
   for (const base::Id& id : {first, second, large}) EXPECT_EQ(finish(id), Failure::kNone);
   EXPECT_EQ(store_->message_count(), 1U);

@@ -114,8 +114,8 @@ TEST_F(Basic, UpdatesChangeWhatTheyName) {
   EXPECT_EQ(delivery->recipients[0].state, RecipientState::kPending);
   EXPECT_EQ(delivery->recipients[1].state, RecipientState::kDelivered);
   EXPECT_EQ(delivery->recipients[1].last_reply, "250 ok");
-  ASSERT_EQ(store_->due(std::nullopt, 10).size(), 1U);
-  EXPECT_EQ(store_->due(std::nullopt, 10)[0].due_ms, 5000);
+  ASSERT_EQ(all_due().size(), 1U);
+  EXPECT_EQ(all_due()[0].due_ms, 5000);
 
   DeliveryUpdate back;  // and a recipient's state can be taken back
   back.id = id;
@@ -144,7 +144,7 @@ TEST_F(Basic, TheMessageGoesWithItsLastDelivery) {
   EXPECT_EQ(store_->message_count(), 0U);
   ASSERT_EQ(finish(id, 0), Failure::kNotFound);  // answered after the commit's files are gone
   EXPECT_EQ(segment_files(), 0U);
-  EXPECT_TRUE(store_->due(std::nullopt, 10).empty());
+  EXPECT_TRUE(all_due().empty());
   EXPECT_EQ(store_->list({}).total, 0U);
   std::vector<char> into(100'001);  // who was reading goes on reading
   EXPECT_EQ(*(*reader)->read(0, into), 100'001U);
@@ -187,17 +187,50 @@ TEST_F(Basic, DueIsInOrderAndPagesWithoutGaps) {
   std::vector<std::int64_t> seen;
   std::optional<Store::Due> after;
   for (;;) {
-    const auto page = store_->due(after, 2);
-    if (page.empty()) break;
-    EXPECT_LE(page.size(), 2U);
-    for (const Store::Due& due : page) {
-      EXPECT_EQ(due.destination, "backend:acme");
-      seen.push_back(due.due_ms);
-    }
-    after = page.back();
+    const auto page = store_->due("backend:acme", after, 2);
+    EXPECT_LE(page.rows.size(), 2U);
+    for (const Store::Due& due : page.rows) seen.push_back(due.due_ms);
+    if (page.complete) break;
+    after = page.rows.back();
   }
   std::sort(times.begin(), times.end());
   EXPECT_EQ(seen, times);
+}
+
+TEST_F(Basic, EachDestinationHasItsOwnOrder) {
+  // Names that start alike, that sort around the octet behind a prefix, that are cut alike.
+  const std::string cut(450, 'x');
+  const std::vector<std::string> names = {"a", "a\x01", "ab", "b", cut + "1", cut + "2", "z"};
+  std::int64_t due_ms = 100;
+  for (int round = 0; round < 3; ++round) {
+    for (const std::string& name : names) {
+      NewMessage message = new_message("", "c");
+      message.deliveries = {delivery_to(name, due_ms++)};
+      ASSERT_EQ(submit(std::move(message)), Failure::kNone);
+    }
+  }
+  const auto found = store_->destinations();
+  ASSERT_TRUE(found.ok());
+  ASSERT_EQ(found->size(), names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    SCOPED_TRACE(names[i]);
+    const auto is_it = [&](const Store::Destination& one) { return one.name == names[i]; };
+    const auto at = std::find_if(found->begin(), found->end(), is_it);
+    ASSERT_NE(at, found->end());
+    EXPECT_EQ(at->first_due_ms, 100 + static_cast<std::int64_t>(i));
+    std::vector<std::int64_t> seen;
+    std::optional<Store::Due> after;
+    for (bool more = true; more;) {
+      const auto page = store_->due(names[i], after, 1);
+      for (const Store::Due& due : page.rows) seen.push_back(due.due_ms);
+      if (!page.rows.empty()) after = page.rows.back();
+      more = !page.complete;
+    }
+    const auto first = at->first_due_ms;
+    EXPECT_EQ(seen, (std::vector<std::int64_t>{first, first + 7, first + 14}));
+  }
+  EXPECT_EQ(store_->check(nullptr).damaged, 0U);
+  EXPECT_TRUE(store_->due("nowhere", std::nullopt, 10).complete);
 }
 
 TEST_F(Basic, TheOperatorHoldsReleasesRetriesRemoves) {
@@ -214,7 +247,7 @@ TEST_F(Basic, TheOperatorHoldsReleasesRetriesRemoves) {
   ASSERT_EQ(hold(), Failure::kNone);
   EXPECT_EQ(store_->delivery(id, 0)->state, State::kHeld);
   EXPECT_EQ(store_->delivery(id, 0)->last_reply, "by anna");
-  EXPECT_TRUE(store_->due(std::nullopt, 10).empty());
+  EXPECT_TRUE(all_due().empty());
 
   DeliveryUpdate attempt;  // one that was under way
   attempt.id = id;
@@ -222,24 +255,24 @@ TEST_F(Basic, TheOperatorHoldsReleasesRetriesRemoves) {
   attempt.next_attempt_ms = 77;
   ASSERT_EQ(update(std::move(attempt)), Failure::kNone);
   EXPECT_EQ(store_->delivery(id, 0)->state, State::kHeld);
-  EXPECT_TRUE(store_->due(std::nullopt, 10).empty());
+  EXPECT_TRUE(all_due().empty());
 
   ASSERT_EQ(release(), Failure::kNone);
-  ASSERT_EQ(store_->due(std::nullopt, 10).size(), 1U);
-  EXPECT_EQ(store_->due(std::nullopt, 10)[0].due_ms, clock_.wall_ms());
+  ASSERT_EQ(all_due().size(), 1U);
+  EXPECT_EQ(all_due()[0].due_ms, clock_.wall_ms());
   clock_.advance_ms(1000);
   ASSERT_EQ(release(), Failure::kNone);  // what waits keeps its time
-  EXPECT_EQ(store_->due(std::nullopt, 10)[0].due_ms, clock_.wall_ms() - 1000);
+  EXPECT_EQ(all_due()[0].due_ms, clock_.wall_ms() - 1000);
   ASSERT_EQ(retry(), Failure::kNone);
-  EXPECT_EQ(store_->due(std::nullopt, 10)[0].due_ms, clock_.wall_ms());
-  ASSERT_EQ(store_->due(std::nullopt, 10).size(), 1U);
+  EXPECT_EQ(all_due()[0].due_ms, clock_.wall_ms());
+  ASSERT_EQ(all_due().size(), 1U);
 
   const auto remove = [&] {
     return wait_for([&](Store::OnDone done) { store_->remove(id, std::move(done)); });
   };
   ASSERT_EQ(remove(), Failure::kNone);
   EXPECT_FALSE(store_->find(id));
-  EXPECT_TRUE(store_->due(std::nullopt, 10).empty());
+  EXPECT_TRUE(all_due().empty());
   EXPECT_EQ(remove(), Failure::kNotFound);
   EXPECT_EQ(hold(), Failure::kNotFound);
 }
@@ -247,10 +280,10 @@ TEST_F(Basic, TheOperatorHoldsReleasesRetriesRemoves) {
 TEST_F(Basic, TellsOfWhatIsWaiting) {
   std::mutex mutex;
   std::vector<std::string> told;
-  store_->on_waiting([&](const std::string& destination, const base::Id&, std::uint32_t index,
-                         std::int64_t due_ms) {
+  store_->on_waiting([&](const Store::Waiting& w) {
     const std::lock_guard lock(mutex);
-    told.push_back(destination + " " + std::to_string(index) + " " + std::to_string(due_ms));
+    told.push_back(w.destination + " " + std::to_string(w.index) + " " + std::to_string(w.due_ms) +
+                   (w.ordered ? " ordered" : ""));
   });
   NewMessage message = new_message("", "c");
   message.deliveries = {delivery_to("backend:acme", 5), delivery_to("backend:other", 6)};
@@ -264,8 +297,9 @@ TEST_F(Basic, TellsOfWhatIsWaiting) {
   ASSERT_EQ(wait_for([&](Store::OnDone done) { store_->release(id, std::move(done)); }),
             Failure::kNone);
   store_.reset();
-  const std::vector<std::string> expected = {"backend:acme 0 5", "backend:acme 0 99",
-                                             "backend:other 1 " + std::to_string(clock_.wall_ms())};
+  const std::vector<std::string> expected = {
+      "backend:acme 0 5", "backend:acme 0 99",
+      "backend:other 1 " + std::to_string(clock_.wall_ms()) + " ordered"};
   EXPECT_EQ(told, expected);
 }
 
@@ -403,7 +437,8 @@ TEST_F(Basic, ThreadsSubmitAndFinishInParallel) {
         }
         if (i % 10 == 0) {
           (void)store_->list({});
-          (void)store_->due(std::nullopt, 100);
+          (void)store_->destinations();
+          (void)store_->due("smarthost:acme.example", std::nullopt, 100);
           (void)store_->health();
         }
       }

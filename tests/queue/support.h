@@ -142,6 +142,20 @@ class StoreTest : public testing::Test {
     change.finished = true;
     return update(std::move(change));
   }
+  // Everything that waits, destination by destination.
+  std::vector<Store::Due> all_due() {
+    std::vector<Store::Due> all;
+    const auto destinations = store_->destinations();
+    EXPECT_TRUE(destinations.ok());
+    for (const Store::Destination& destination : *destinations) {
+      const Store::DuePage page = store_->due(destination.name, std::nullopt, 100'000);
+      EXPECT_TRUE(page.complete);
+      const std::int64_t first_ms = page.rows.empty() ? -1 : page.rows.front().due_ms;
+      EXPECT_EQ(first_ms, destination.first_due_ms);
+      all.insert(all.end(), page.rows.begin(), page.rows.end());
+    }
+    return all;
+  }
   // Prefix and content as stored, read in uneven pieces; the error's text where there is one.
   std::string read_back(const base::Id& id) {
     const auto message = store_->find(id);

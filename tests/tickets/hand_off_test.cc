@@ -162,10 +162,9 @@ class HandOffTest : public testing::Test {
     options.retry_ms = retry_ms_;
     options.trust_paths = trust_;
     hand_off_ = std::make_unique<HandOff>(options);
-    store_->on_waiting([this](const std::string& destination, const base::Id& id,
-                              std::uint32_t index, std::int64_t due_ms) {
-      loop_.post([this, destination, id, index, due_ms] {
-        if (hand_off_) hand_off_->waiting(destination, id, index, due_ms);
+    store_->on_waiting([this](const queue::Store::Waiting& waiting) {
+      loop_.post([this, waiting] {
+        if (hand_off_) hand_off_->waiting(waiting);
       });
     });
     thread_ = std::thread([this] { loop_.run(); });

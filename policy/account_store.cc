@@ -362,6 +362,18 @@ base::Result<std::string> AccountStore::rotate_webhook_secret(std::string_view n
       });
 }
 
+base::Result<std::size_t> AccountStore::end_old_webhook_secrets(std::string_view name) {
+  return state_->change(
+      [&](Draft& draft, const Accounts&, AccountMint&) -> base::Result<std::size_t> {
+        Tenant* tenant = draft.tenant(std::string(name));
+        if (tenant == nullptr) return no_such("tenant", name);
+        auto& sealed = tenant->backend.sealed_webhook_secrets;
+        const std::size_t ended = sealed.size() - std::min<std::size_t>(sealed.size(), 1);
+        sealed.resize(sealed.size() - ended);
+        return ended;
+      });
+}
+
 AccountStore::DnsRecord AccountStore::dns_record(std::string_view domain, const DkimKey& key) {
   return {key.selector + "._domainkey." + std::string(domain), "TXT", key.key->dns_record()};
 }

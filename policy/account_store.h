@@ -122,7 +122,10 @@ class AccountStore {
   base::Result<Removed> remove_domain(std::string_view name);
   base::Result<Removed> remove_address(std::string_view address);
   base::Result<Removed> remove_smarthost(std::string_view key);  // of a domain or of an address
+  // Both sign from now on; of two that were there the older one ends.
   base::Result<std::string> rotate_webhook_secret(std::string_view tenant);
+  // Only the newest secret signs from now on. How many ended: 0 where there was one.
+  base::Result<std::size_t> end_old_webhook_secrets(std::string_view tenant);
   // The DNS record to publish.
   struct DnsRecord {
     std::string name, type, value;

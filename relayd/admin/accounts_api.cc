@@ -171,23 +171,51 @@ class AccountsApi {
 
   void backends(const ExchangePtr& exchange) const {
     json rows = json::array();
-    for (const auto& [name, tenant] : accounts()->tenants()) rows.push_back(backend_json(tenant));
+    const auto paused = paused_backends();
+    for (const auto& [name, tenant] : accounts()->tenants()) rows.push_back(row(tenant, paused));
     exchange->reply(200, {{"backends", std::move(rows)}});
   }
   void backend(const ExchangePtr& exchange) const {
     const auto snapshot = accounts();
     const policy::Tenant* tenant = snapshot->tenant(exchange->arguments[0]);
     if (tenant == nullptr) return missing(exchange, "tenant");
-    exchange->reply(200, backend_json(*tenant));
+    exchange->reply(200, row(*tenant, paused_backends()));
+  }
+  void resume_backend(const ExchangePtr& exchange) const {
+    const std::string& tenant = exchange->arguments[0];
+    if (accounts()->tenant(tenant) == nullptr) return missing(exchange, "tenant");
+    const bool was_paused = options_.resume_backend && options_.resume_backend(tenant);
+    exchange->reply(200, {{"tenant", tenant}, {"was_paused", was_paused}});
   }
   void rotate_secret(const ExchangePtr& exchange) const {
     const auto secret = options_.accounts->rotate_webhook_secret(exchange->arguments[0]);
     if (!secret.ok()) return refuse(exchange, secret.error());
     exchange->reply(200, {{"webhook_secret", *secret}});
   }
+  void end_old_secrets(const ExchangePtr& exchange) const {
+    const auto ended = options_.accounts->end_old_webhook_secrets(exchange->arguments[0]);
+    if (!ended.ok()) return refuse(exchange, ended.error());
+    exchange->reply(200, {{"tenant", exchange->arguments[0]}, {"ended", *ended}});
+  }
 
  private:
   [[nodiscard]] policy::AccountsSnapshot accounts() const { return options_.accounts->snapshot(); }
+
+  using PausedBackends = std::map<std::string, PausedBackend>;
+  [[nodiscard]] PausedBackends paused_backends() const {
+    return options_.paused_backends ? options_.paused_backends() : PausedBackends();
+  }
+  static json row(const policy::Tenant& tenant, const PausedBackends& paused) {
+    json row = backend_json(tenant);
+    const auto at = paused.find(tenant.name);
+    row["paused"] = at != paused.end();
+    if (at == paused.end()) return row;
+    row["reason"] = at->second.reason;
+    row["paused_since"] = rfc3339(at->second.since_ms);
+    row["next_probe"] = rfc3339(at->second.next_probe_ms);
+    row["last_reply"] = at->second.last_reply;
+    return row;
+  }
 
   static void missing(const ExchangePtr& exchange, std::string_view what) {
     exchange->refuse(404, "there is no " + std::string(what) + " " + exchange->arguments[0]);
@@ -232,6 +260,8 @@ void register_accounts(Router& router, const AdminOptions& options) {
   route("GET", "/v1/backends", &AccountsApi::backends);
   route("GET", "/v1/backends/*", &AccountsApi::backend);
   route("POST", "/v1/backends/*/rotate-secret", &AccountsApi::rotate_secret);
+  route("POST", "/v1/backends/*/end-old-secret", &AccountsApi::end_old_secrets);
+  route("POST", "/v1/backends/*/resume", &AccountsApi::resume_backend);
 }
 
 }  // namespace admin

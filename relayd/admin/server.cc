@@ -47,6 +47,13 @@ struct AdminServer::State {
     return "";
   }
 
+  [[nodiscard]] json paused_backends() const {
+    json tenants = json::array();
+    if (!options.paused_backends) return tenants;
+    for (const auto& [tenant, paused] : options.paused_backends()) tenants.push_back(tenant);
+    return tenants;
+  }
+
   [[nodiscard]] json status() const {
     const std::string reason = why_not_ready();
     return {{"version", options.version},
@@ -55,6 +62,7 @@ struct AdminServer::State {
             {"reason", reason},
             {"uptime_s", (options.clock->steady_ms() - started_ms) / base::kSecond},
             {"queue", {{"messages", options.store->message_count()}}},
+            {"paused_backends", paused_backends()},
             {"accounts", count_accounts(*options.accounts->snapshot())}};
   }
 

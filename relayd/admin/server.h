@@ -4,7 +4,9 @@
 // answered).
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -19,6 +21,13 @@
 
 namespace admin {
 
+// A back end that nothing is sent to at the moment (product rule T4).
+struct PausedBackend {
+  std::string reason;  // "refused": somebody has to do something; "unavailable": it may pass
+  std::int64_t since_ms = 0, next_probe_ms = 0;
+  std::string last_reply;
+};
+
 struct AdminOptions {
   net::Loop* loop = nullptr;
   policy::AccountStore* accounts = nullptr;
@@ -31,6 +40,9 @@ struct AdminOptions {
   std::string listen;      // admin.listen, "" for none
   std::string token_file;  // admin.token_file; needed with `listen`
   std::string hostname, version;
+  // May be empty; asked on the loop's thread. By tenant; false where the back end was not paused.
+  std::function<std::map<std::string, PausedBackend>()> paused_backends;
+  std::function<bool(const std::string& tenant)> resume_backend;
   std::function<bool()> ready;  // may be empty: always; asked on the loop's thread
 };
 

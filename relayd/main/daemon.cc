@@ -253,6 +253,18 @@ void Daemon::State::start_admin() {
   options.hostname = c.hostname;
   options.version = RELAYD_VERSION;
   options.ready = [this] { return ready; };
+  options.paused_backends = [this] {
+    std::map<std::string, admin::PausedBackend> out;
+    for (auto& [tenant, one] : hand_off->paused()) {
+      out[tenant] = {one.refused ? "refused" : "unavailable", one.since_ms, one.next_probe_ms,
+                     one.reply};
+    }
+    return out;
+  };
+  options.resume_backend = [this](const std::string& tenant) {
+    tickets_loop->loop.post([this, tenant] { hand_off->resume(tenant); });
+    return hand_off->paused().contains(tenant);
+  };
   admin_server = need(admin::AdminServer::open(std::move(options)));
 }
 

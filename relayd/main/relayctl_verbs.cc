@@ -256,7 +256,7 @@ class Verbs {
 
   void add_backend() {
     CLI::App& backend = group("backend", "where tickets go");
-    add_standard(backend, "backends", "TENANT", {"tenant", "url", "format", "webhook_secrets"},
+    add_standard(backend, "backends", "TENANT", {"tenant", "url", "format", "webhook_secrets", "paused", "next_probe", "last_reply"},
                  false);
     verb(
         backend, "add", "another URL or format for a tenant that is there",
@@ -281,6 +281,16 @@ class Verbs {
                });
         },
         [](CLI::App& command, Values& v) { command.add_option("TENANT", v.name)->required(); });
+    const auto order = [&](const std::string& name, const std::string& help) {
+      verb(
+          backend, name, help,
+          [name](Context& c, Values& v) {
+            show(c, c.client.post({"v1", "backends", v.name, name}), print_record);
+          },
+          [](CLI::App& command, Values& v) { command.add_option("TENANT", v.name)->required(); });
+    };
+    order("end-old-secret", "only the newest webhook secret signs from now on");
+    order("resume", "ask a paused back end again now");
   }
 
   void add_credential() {

@@ -17,7 +17,14 @@ constexpr std::uint32_t kFailuresBeforePause = 8;
 // One connect to see whether a back end is there again is cheap: what waits for it should not wait
 // for hours after it came back.
 constexpr std::int64_t kDownPauseMax = 5 * base::kMinute;
+// A back end that takes this long over a ticket is slow: see Schedule::set_slow.
+constexpr std::int64_t kSlowMs = 5 * base::kSecond;
 constexpr std::string_view kDestinationPrefix = "backend:";
+
+// The tenant whose back end a destination is; "" for one that is none.
+std::string tenant_of(const std::string& destination) {
+  return destination.substr(std::min(destination.size(), kDestinationPrefix.size()));
+}
 
 certs::TlsContext trust_or_throw(const std::vector<std::string>& paths) {
   auto context = certs::make_client_context(paths);
@@ -42,9 +49,16 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   AttemptServices services;
   Schedule schedule;
   net::Timer wake;
-  std::map<Key, std::shared_ptr<Attempt>> attempts;
+  struct UnderWay {
+    std::shared_ptr<Attempt> attempt;
+    std::string destination;
+    std::int64_t started_ms;  // steady
+  };
+  std::map<Key, UnderWay> attempts;
+  net::Timer slow_watch;  // looks for attempts under way that take long
   std::size_t settling = 0;                         // outcomes on their way to the disk
   std::map<std::string, std::string> fingerprints;  // of the paused endpoints
+  Pauses board;
   bool pumping = false;
   bool stopping = false;
   std::function<void()> on_stopped;
@@ -58,6 +72,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
         schedule(static_cast<std::size_t>(options.limits->http_connections),
                  static_cast<std::size_t>(options.limits->http_connections_total)),
         wake(*options.loop, [this] { pump(); }),
+        slow_watch(*options.loop, [this] { look_for_slow_ones(); }),
         delivered(options.metrics->counter("relayd_tickets_delivered_total",
                                            "Tickets that a back end took")),
         retried(options.metrics->counter("relayd_tickets_retried_total",
@@ -107,7 +122,18 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     // With its last ticket an endpoint's pause is forgotten.
     if (!fingerprints.contains(destination) || schedule.pauses(destination) > 0) return;
     fingerprints.erase(destination);
+    board.erase(tenant_of(destination));
     count_paused();
+  }
+
+  // A slot that is held for long is a slow back end's before the answer is there.
+  void look_for_slow_ones() {
+    const std::int64_t steady_ms = options.clock->steady_ms();
+    for (const auto& [key, one] : attempts) {
+      if (steady_ms - one.started_ms >= kSlowMs) schedule.set_slow(one.destination, true);
+    }
+    if (!attempts.empty()) slow_watch.start_ms(base::kSecond);
+    pump();
   }
 
   // Everything an attempt needs, read afresh: the operator may have changed any of it.
@@ -118,8 +144,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     if (!message) return gone(destination, key);
 
     const policy::AccountsSnapshot accounts = options.accounts->snapshot();
-    const std::string name =
-        destination.substr(std::min(destination.size(), kDestinationPrefix.size()));
+    const std::string name = tenant_of(destination);
     const policy::Tenant* tenant =
         destination.starts_with(kDestinationPrefix) ? accounts->tenant(name) : nullptr;
     if (tenant == nullptr) {
@@ -147,14 +172,16 @@ struct HandOff::State : std::enable_shared_from_this<State> {
         [this, destination, key, delivery = *delivery,
          message = std::move(*message)](const Answer& answer) {
           // Out of the map, but alive until this call is over.
-          const auto keep = std::move(attempts[key]);
+          const UnderWay keep = std::move(attempts[key]);
           attempts.erase(key);
+          schedule.set_slow(destination, options.clock->steady_ms() - keep.started_ms >= kSlowMs);
           in_flight.set(static_cast<std::int64_t>(attempts.size()));
           settle(destination, key, delivery, message, classify(answer), answer);
           pump();
           finish_stop();
         });
-    attempts[key] = attempt;
+    attempts[key] = {attempt, destination, options.clock->steady_ms()};
+    if (!slow_watch.running()) slow_watch.start_ms(base::kSecond);
     in_flight.set(static_cast<std::int64_t>(attempts.size()));
     attempt->start();
   }
@@ -235,8 +262,9 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   void note_pause(const std::string& destination, Pause why, bool first, std::int64_t until,
                   const std::string& reply) {
     const auto accounts = options.accounts->snapshot();
-    fingerprints[destination] = fingerprint(
-        accounts->tenant(std::string_view(destination).substr(kDestinationPrefix.size())));
+    const std::string tenant = tenant_of(destination);
+    fingerprints[destination] = fingerprint(accounts->tenant(tenant));
+    board.put(tenant, {why == Pause::kRefused, now(), until, reply});
     count_paused();
     if (!first) return;
     const std::string until_text = base::format_rfc3339(until);
@@ -245,7 +273,8 @@ struct HandOff::State : std::enable_shared_from_this<State> {
                       {{"destination", destination},
                        {"reply", reply},
                        {"next_attempt", until_text},
-                       {"advice", "look at its URL and its webhook secret; the tickets wait"}});
+                       {"advice", "look at its URL and its webhook secret; the tickets wait; when "
+                                  "it is mended: relayctl backend resume " + tenant}});
     } else {
       base::log_warning(
           "back end paused",
@@ -256,6 +285,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   void works(const std::string& destination) {
     if (!schedule.works(destination)) return;
     fingerprints.erase(destination);
+    board.erase(tenant_of(destination));
     count_paused();
     base::log_info("back end works again", {{"destination", destination}});
   }
@@ -352,14 +382,24 @@ void HandOff::waiting(const std::string& destination, const base::Id& id, std::u
 void HandOff::accounts_changed() {
   const auto accounts = state_->options.accounts->snapshot();
   for (auto& [destination, was] : state_->fingerprints) {
-    const std::string is = fingerprint(
-        accounts->tenant(std::string_view(destination).substr(kDestinationPrefix.size())));
+    const std::string is = fingerprint(accounts->tenant(tenant_of(destination)));
     if (is == was) continue;
     was = is;
     state_->schedule.probe_now(destination);
   }
   state_->pump();
 }
+
+bool HandOff::resume(const std::string& tenant) {
+  const std::string destination = std::string(kDestinationPrefix) + tenant;
+  if (!state_->fingerprints.contains(destination)) return false;
+  base::log_info("back end resumed by hand", {{"destination", destination}});
+  state_->schedule.probe_now(destination);
+  state_->pump();
+  return true;
+}
+
+std::map<std::string, PausedBackend> HandOff::paused() const { return state_->board.all(); }
 
 void HandOff::stop(std::function<void()> on_done) {
   state_->stopping = true;

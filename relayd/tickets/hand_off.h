@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "core/net/loop.h"
 #include "policy/account_store.h"
 #include "queue/store.h"
+#include "relayd/tickets/pauses.h"
 
 namespace tickets {
 
@@ -50,6 +52,11 @@ class HandOff {
   // The accounts have changed: a paused endpoint that has changed is tried again at once, the
   // tickets of a tenant that is gone are held when their turn comes.
   void accounts_changed();
+  // The operator's word that a back end is mended: where it is paused one ticket asks at once, and
+  // when that is taken all the others follow. False where it was not paused.
+  bool resume(const std::string& tenant);
+  // By tenant. Any thread.
+  [[nodiscard]] std::map<std::string, PausedBackend> paused() const;
   // No new attempts; those in flight may finish. `on_done` when none is left and every outcome is
   // on disk.
   void stop(std::function<void()> on_done);

@@ -24,7 +24,7 @@ Outcome classify(const Answer& answer) {
       return Outcome::kHeld;
     case 429:
     case 503:
-      return answer.retry_after.empty() ? Outcome::kRetry : Outcome::kLater;
+      return Outcome::kLater;  // too much, or not now: true of every ticket, said or not how long
     default:
       return Outcome::kRetry;
   }

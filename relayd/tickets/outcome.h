@@ -21,7 +21,7 @@ struct Answer {
 enum class Outcome : std::uint8_t {
   kDelivered,  // 2xx
   kRetry,      // this ticket again after its back-off
-  kLater,      // the back end asks for a pause (Retry-After): all of its tickets wait
+  kLater,      // 429 503: all of its tickets wait, for Retry-After or else the back-off
   kDown,       // nobody there: all of its tickets wait, one asks again
   kRefused,    // 401 403 404 410: all of its tickets wait, an alarm, one asks again
   kHeld,       // 413 415 422: this ticket waits for the operator

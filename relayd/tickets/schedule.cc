@@ -47,7 +47,7 @@ bool Schedule::runnable(const Endpoint& endpoint) const {
 void Schedule::refresh(const std::string& destination, Endpoint& endpoint) {
   if (runnable(endpoint) && !endpoint.queued) {
     endpoint.queued = true;
-    turns_.push_back(destination);
+    (endpoint.slow ? slow_turns_ : turns_).push_back(destination);
   }
   std::optional<std::int64_t> alarm;
   if (!endpoint.delayed.empty()) alarm = endpoint.delayed.begin()->first;
@@ -70,6 +70,22 @@ void Schedule::refresh(const std::string& destination, Endpoint& endpoint) {
   endpoint.alarm_ms = alarm;
 }
 
+// The round to take from; null where no slot is free for anybody who waits for one.
+std::deque<std::string>* Schedule::whose_turn() {
+  if (slots_ >= total_max_) return nullptr;
+  const std::size_t slow_max = std::max<std::size_t>(total_max_ / 2, 1);
+  if (!slow_turns_.empty() && slow_slots_ < slow_max) return &slow_turns_;
+  return turns_.empty() ? nullptr : &turns_;
+}
+
+void Schedule::set_slow(const std::string& destination, bool slow) {
+  const auto at = endpoints_.find(destination);
+  if (at == endpoints_.end() || at->second.slow == slow) return;
+  at->second.slow = slow;
+  slow_slots_ += slow ? at->second.slots : 0;
+  slow_slots_ -= slow ? 0 : at->second.slots;
+}
+
 std::optional<Schedule::Next> Schedule::next(std::int64_t now_ms) {
   now_ms_ = now_ms;
   while (!alarms_.empty() && alarms_.begin()->first <= now_ms) {
@@ -85,14 +101,14 @@ std::optional<Schedule::Next> Schedule::next(std::int64_t now_ms) {
     }
     refresh(destination, endpoint);
   }
-  while (slots_ < total_max_ && !turns_.empty()) {
-    const std::string destination = std::move(turns_.front());
-    turns_.pop_front();
+  while (std::deque<std::string>* turns = whose_turn()) {
+    const std::string destination = std::move(turns->front());
+    turns->pop_front();
     const auto at = endpoints_.find(destination);
     if (at == endpoints_.end()) continue;
     Endpoint& endpoint = at->second;
     endpoint.queued = false;
-    if (!runnable(endpoint)) {
+    if (!runnable(endpoint) || (endpoint.slow && turns == &turns_)) {  // or slow only now
       refresh(destination, endpoint);
       continue;
     }
@@ -102,6 +118,7 @@ std::optional<Schedule::Next> Schedule::next(std::int64_t now_ms) {
     if (endpoint.paused != Pause::kNone) endpoint.probe = key;
     ++endpoint.slots;
     ++slots_;
+    if (endpoint.slow) ++slow_slots_;
     refresh(destination, endpoint);
     return Next{destination, key};
   }
@@ -120,6 +137,7 @@ void Schedule::slot_free(const std::string& destination, const Key& key) {
   at->second = Entry{Where::kSettling, INT64_MAX};
   --endpoint.slots;
   --slots_;
+  if (endpoint.slow) --slow_slots_;
   if (endpoint.probe == key) endpoint.probe.reset();
   refresh(destination, endpoint);
 }

@@ -64,6 +64,10 @@ class Schedule {
   // The pause is over at once, but the next one is only a probe.
   void probe_now(const std::string& destination);
 
+  // Whether its last answer took long. Slow destinations have at most half of all slots together,
+  // so that however many of them there are, the others find one free at once.
+  void set_slow(const std::string& destination, bool slow);
+
   // Failures in a row of any kind, reset by works().
   std::uint32_t count_failure(const std::string& destination);
 
@@ -91,7 +95,8 @@ class Schedule {
     std::optional<Key> probe;
     std::uint32_t pauses = 0;
     std::uint32_t failures = 0;
-    bool queued = false;                   // in turns_
+    bool queued = false;                   // in turns_ or slow_turns_
+    bool slow = false;
     std::optional<std::int64_t> alarm_ms;  // in alarms_
   };
 
@@ -100,12 +105,14 @@ class Schedule {
   void refresh(const std::string& destination, Endpoint& endpoint);
   void drop_if_idle(const std::string& destination);
   [[nodiscard]] bool runnable(const Endpoint& endpoint) const;
+  [[nodiscard]] std::deque<std::string>* whose_turn();
 
   std::size_t each_max_, total_max_;
   std::size_t slots_ = 0;
+  std::size_t slow_slots_ = 0;  // of them those of slow endpoints
   std::int64_t now_ms_ = 0;
   std::map<std::string, Endpoint> endpoints_;
-  std::deque<std::string> turns_;                          // round robin
+  std::deque<std::string> turns_, slow_turns_;             // round robin
   std::set<std::pair<std::int64_t, std::string>> alarms_;  // next moment of each endpoint
 };
 

@@ -99,6 +99,36 @@ TEST_F(AccountsApiTest, CredentialsAndSecretsRotate) {
   EXPECT_EQ(post("/v1/credentials/nobody/rotate").status, 404);
   const json secret = post("/v1/backends/acme/rotate-secret").body();
   EXPECT_NE(secret.at("webhook_secret"), first.at("tenants").at(0).at("webhook_secret"));
+  EXPECT_EQ(get("/v1/backends/acme").body().at("webhook_secrets"), 2);
+  EXPECT_EQ(post("/v1/backends/acme/end-old-secret").body().at("ended"), 1);
+  EXPECT_EQ(post("/v1/backends/acme/end-old-secret").body().at("ended"), 0);
+  EXPECT_EQ(get("/v1/backends/acme").body().at("webhook_secrets"), 1);
+  EXPECT_EQ(post("/v1/backends/nobody/end-old-secret").status, 404);
+}
+
+TEST_F(AccountsApiTest, PausedBackEndsAreShownAndResumed) {
+  AdminOptions with_backends = options();
+  std::vector<std::string> resumed;
+  with_backends.paused_backends = [] {
+    return std::map<std::string, PausedBackend>{{"acme", {"refused", 1000, 61'000, "HTTP 401"}}};
+  };
+  with_backends.resume_backend = [&](const std::string& tenant) {
+    resumed.push_back(tenant);
+    return true;
+  };
+  start(with_backends);
+  ASSERT_EQ(post("/v1/apply", acme()).status, 200);
+  const json row = get("/v1/backends").body().at("backends").at(0);
+  EXPECT_EQ(row.at("paused"), true);
+  EXPECT_EQ(row.at("reason"), "refused");
+  EXPECT_EQ(row.at("paused_since"), "1970-01-01T00:00:01.000Z");
+  EXPECT_EQ(row.at("next_probe"), "1970-01-01T00:01:01.000Z");
+  EXPECT_EQ(row.at("last_reply"), "HTTP 401");
+  EXPECT_EQ(get("/v1/backends/acme").body(), row);
+  EXPECT_EQ(get("/v1/status").body().at("paused_backends"), json::array({"acme"}));
+  EXPECT_EQ(post("/v1/backends/acme/resume").body().at("was_paused"), true);
+  EXPECT_EQ(post("/v1/backends/nobody/resume").status, 404);
+  EXPECT_EQ(resumed, std::vector<std::string>{"acme"});
 }
 
 TEST_F(AccountsApiTest, DkimIsActivatedOnceDnsHasIt) {

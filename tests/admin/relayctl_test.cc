@@ -134,6 +134,8 @@ TEST_F(RelayctlTest, VerbsOneByOne) {
   EXPECT_EQ(run("credential revoke acme.example " + id).code, 0);
   EXPECT_THAT(run("credential add acme").out, HasSubstr("shown only once"));
   EXPECT_THAT(run("backend rotate-secret acme").out, HasSubstr("whsec_"));
+  EXPECT_EQ(run("backend end-old-secret acme").out, "ended: 1\ntenant: acme\n");
+  EXPECT_THAT(run("backend resume acme").out, HasSubstr("was_paused: no"));
 
   const json record =
       json::parse(run("dkim add acme.example --selector s1 --algorithm ed25519-sha256 --json").out);

@@ -59,6 +59,33 @@ def test_500_is_tried_again_with_the_same_id(scene):
     assert requests[2]["time"] - requests[1]["time"] >= 1.6
 
 
+def test_the_id_outlives_a_restart(scene):
+    scene.desk.start(scene.webhook_secret, answers="500")
+    sample, = _send(scene)
+    wait_until(scene.desk.requests, "the first attempt")
+    wait_until(lambda: scene.relayd.queue()[0]["attempts"] == 1, "its outcome on disk")
+    scene.relayd.kill9()
+    scene.relayd.start()
+    scene.desk.wait_for_ticket(sample.marker)
+    ids = {request["headers"]["webhook-id"] for request in scene.desk.requests()}
+    assert len(ids) == 1 and len(scene.desk.requests()) == 2
+
+
+def test_a_paused_back_end_is_shown_and_resumed_by_hand():
+    with Scene("resume", retry=("1h",)) as scene:
+        scene.start_relayd()
+        scene.connect()
+        scene.desk.start(scene.webhook_secret, answers="404")
+        sample, = _send(scene)
+        wait_until(lambda: scene.relayd.ctl("status")["paused_backends"] == ["acme"], "the pause")
+        shown = scene.relayd.ctl("backend", "list")["backends"][0]
+        assert (shown["paused"], shown["reason"]) == (True, "refused"), shown
+        assert shown["last_reply"].startswith("HTTP 404"), shown
+        assert scene.relayd.ctl("backend", "resume", "acme")["was_paused"]
+        scene.desk.wait_for_ticket(sample.marker)
+        wait_until(lambda: not scene.relayd.ctl("backend", "show", "acme")["paused"], "its end")
+
+
 @pytest.mark.parametrize("answer", ["429:4", "503:4", "429@5"])
 def test_retry_after_is_obeyed(scene, answer):
     scene.desk.start(scene.webhook_secret, answers=f"{answer},200")

@@ -347,6 +347,10 @@ TEST_F(AccountStoreTest, WebhookSecretsRotateTwoLive) {
   const auto third = store.rotate_webhook_secret("acme");
   EXPECT_THAT(*store.webhook_secrets(*store.snapshot()->tenant("acme")),
               ElementsAre(*third, *second));
+  EXPECT_EQ(*store.end_old_webhook_secrets("acme"), 1U);
+  EXPECT_THAT(*store.webhook_secrets(*store.snapshot()->tenant("acme")), ElementsAre(*third));
+  EXPECT_EQ(*store.end_old_webhook_secrets("acme"), 0U) << "one always stays";
+  EXPECT_FALSE(store.end_old_webhook_secrets("nobody").ok());
 }
 
 TEST_F(AccountStoreTest, DkimKeysOneActivePerAlgorithm) {

@@ -339,6 +339,66 @@ TEST_F(HandOffTest, MendedAccountIsTriedAtOnce) {
   EXPECT_EQ(other.answers(), "200 ");
 }
 
+TEST_F(HandOffTest, ResumedByHandAtOnceAndShownUntilThen) {
+  limits_.http_connections = 1;
+  retry_ms_ = {3'600'000};
+  BACKEND(policy::TicketFormat::kJson, "--answers", "403");
+  start();
+  const base::Id id = submit(kMail);
+  submit(kMail);
+  ASSERT_TRUE(until([&] { return delivery(id).attempts == 1; }));
+  const auto paused = hand_off_->paused();
+  ASSERT_TRUE(paused.contains("acme"));
+  EXPECT_TRUE(paused.at("acme").refused);
+  EXPECT_EQ(paused.at("acme").reply, "HTTP 403: this is answer 403");
+  EXPECT_GT(paused.at("acme").next_probe_ms, clock_.wall_ms() + 3'000'000);
+  on_loop([this] {
+    EXPECT_FALSE(hand_off_->resume("other"));
+    EXPECT_TRUE(hand_off_->resume("acme"));
+  });
+  ASSERT_TRUE(until_empty());
+  EXPECT_EQ(backend.answers(), "403 200 200 ");
+  EXPECT_TRUE(hand_off_->paused().empty());
+}
+
+TEST_F(HandOffTest, TooMuchWithoutATimePausesForTheBackOff) {
+  limits_.http_connections = 1;
+  retry_ms_ = {600};
+  BACKEND(policy::TicketFormat::kJson, "--answers", "429,503");
+  start();
+  for (int i = 0; i < 3; ++i) submit(kMail);
+  ASSERT_TRUE(until_empty());
+  // Nobody else bothers it meanwhile.
+  EXPECT_EQ(backend.answers(), "429 503 200 200 200 ");
+  const auto requests = backend.requests();
+  const auto at = [&](std::size_t i) { return requests[i]["time"].get<double>(); };
+  EXPECT_GE(at(1) - at(0), 0.5);
+  EXPECT_GE(at(2) - at(1), 0.5);
+}
+
+TEST_F(HandOffTest, BothSecretsSignWhileRotating) {
+  const std::string old = apply("http://127.0.0.1:1/");
+  const std::string fresh = accounts_->rotate_webhook_secret("acme").take();
+  Backend knows_old(directory_.file("out"), {"--secret", old});
+  Backend knows_fresh(directory_.file("out2"), {"--secret", fresh});
+  apply(url(knows_old.port()));
+  start();
+  submit(kMail);
+  ASSERT_TRUE(until_empty());
+  EXPECT_EQ(knows_old.requests()[0]["verified"], true);
+  apply(url(knows_fresh.port()));
+  submit(kMail);
+  ASSERT_TRUE(until_empty());
+  EXPECT_EQ(knows_fresh.requests()[0]["verified"], true);
+
+  retry_ms_ = {3'600'000};
+  ASSERT_TRUE(accounts_->end_old_webhook_secrets("acme").ok());
+  apply(url(knows_old.port()));
+  const base::Id id = submit(kMail);
+  ASSERT_TRUE(until([&] { return delivery(id).attempts == 1; }));
+  EXPECT_EQ(delivery(id).last_reply, "HTTP 401: this is answer 401");
+}
+
 TEST_F(HandOffTest, WhatItCannotDigestIsHeldForTheOperator) {
   limits_.http_connections = 1;
   BACKEND(policy::TicketFormat::kJson, "--answers", "422,200,413");

@@ -15,11 +15,13 @@ TEST(Outcome, IsWhatRuleT4Says) {
   for (const int status : {200, 201, 202, 204, 299}) EXPECT_EQ(of(status), Outcome::kDelivered);
   for (const int status : {401, 403, 404, 410}) EXPECT_EQ(of(status), Outcome::kRefused);
   for (const int status : {413, 415, 422}) EXPECT_EQ(of(status), Outcome::kHeld);
-  for (const int status : {301, 302, 307, 400, 405, 409, 418, 429, 500, 502, 503, 504}) {
+  for (const int status : {301, 302, 307, 400, 405, 409, 418, 500, 502, 504}) {
     EXPECT_EQ(of(status), Outcome::kRetry) << status;
   }
-  EXPECT_EQ(of(429, "3"), Outcome::kLater);
-  EXPECT_EQ(of(503, "3"), Outcome::kLater);
+  for (const char* retry_after : {"3", "", "soon"}) {
+    EXPECT_EQ(of(429, retry_after), Outcome::kLater);
+    EXPECT_EQ(of(503, retry_after), Outcome::kLater);
+  }
   EXPECT_EQ(of(500, "3"), Outcome::kRetry);
   EXPECT_EQ(classify(Answer{0, "", "", "refused", false}), Outcome::kDown);
   EXPECT_EQ(classify(Answer{0, "", "", "timed out", true}), Outcome::kRetry);

@@ -108,5 +108,23 @@ TEST(Schedule, ProbeNow) {
   EXPECT_EQ(take(schedule, 11), "a1 ");
 }
 
+TEST(Schedule, SlowOnesShareHalf) {
+  Schedule schedule(4, 6);
+  for (std::uint32_t i = 0; i < 8; ++i) schedule.add(i < 4 ? "a" : "b", key(i), 0);
+  EXPECT_EQ(take(schedule, 1), "a0 b4 a1 b5 a2 b6 ");  // nobody is known to be slow
+  schedule.add("c", key(9), 0);
+  schedule.set_slow("a", true);
+  schedule.set_slow("b", true);
+  schedule.finished("a", key(0));
+  EXPECT_EQ(take(schedule, 2), "c9 ");
+  schedule.finished("a", key(1));
+  schedule.finished("b", key(4));
+  schedule.finished("b", key(5));
+  EXPECT_EQ(take(schedule, 3), "a3 ");  // 3 of 6 again, though there is room
+  EXPECT_EQ(schedule.in_flight(), 4u);
+  schedule.set_slow("b", false);
+  EXPECT_EQ(take(schedule, 4), "b7 ");
+}
+
 }  // namespace
 }  // namespace tickets

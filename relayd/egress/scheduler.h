@@ -27,6 +27,8 @@ class Scheduler {
   // A delivery is waiting: at start for what the store holds, then after each commit.
   void waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
                std::int64_t due_ms);
+  // What stands in the way of a delivery to `destination` now.
+  [[nodiscard]] queue::Hindrance why(std::string_view destination, const Item& item);
   void accounts_changed();  // another smarthost may serve what waits
   // `on_done` when no connection is left, or after limits.stop_timeout.
   void stop(std::function<void()> on_done);

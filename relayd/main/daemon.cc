@@ -112,6 +112,8 @@ struct Daemon::State {
   void open();
   void listen();
   void start_admin();
+  void ask_why(const std::string& destination, const queue::DeliveryName& name,
+               std::function<void(queue::Hindrance)> answer);
   void load_due();
   void route_waiting(const std::string& destination, const base::Id& id, std::uint32_t index,
                      std::int64_t due_ms);
@@ -182,6 +184,7 @@ void Daemon::State::open() {
   queue_options.limits = &c.limits;
   queue_options.clock = &clock;
   queue_options.metrics = &metrics;
+  queue_options.trail_keep_ms = c.queue.trail_ms;
   store = need(queue::Store::open(std::move(queue_options)));
   crypto = std::make_unique<base::WorkerPool>(std::max<std::size_t>(1, cores / 4));
 
@@ -261,6 +264,11 @@ void Daemon::State::start_admin() {
     }
     return out;
   };
+  options.trail_keep_ms = c.queue.trail_ms;
+  options.why = [this](const std::string& destination, const queue::DeliveryName& name,
+                       std::function<void(queue::Hindrance)> answer) {
+    ask_why(destination, name, std::move(answer));
+  };
   options.resume_backend = [this](const std::string& tenant) {
     tickets_loop->loop.post([this, tenant] { hand_off->resume(tenant); });
     return hand_off->paused().contains(tenant);
@@ -277,6 +285,19 @@ void Daemon::State::route_waiting(const std::string& destination, const base::Id
   } else {
     tickets_loop->loop.post([this, destination, id, index, due_ms] {
       hand_off->waiting(destination, id, index, due_ms);
+    });
+  }
+}
+
+void Daemon::State::ask_why(const std::string& destination, const queue::DeliveryName& name,
+                            std::function<void(queue::Hindrance)> answer) {
+  if (destination.starts_with(egress::kDestinationPrefix)) {
+    egress_loop->loop.post([this, destination, name, answer = std::move(answer)] {
+      answer(scheduler->why(destination, {name.id, name.index}));
+    });
+  } else {
+    tickets_loop->loop.post([this, destination, name, answer = std::move(answer)] {
+      answer(hand_off->why(destination, name.id, name.index));
     });
   }
 }

@@ -225,6 +225,19 @@ std::vector<Schedule::Paused> Schedule::paused() const {
   return out;
 }
 
+bool Schedule::is_in_hand(const std::string& destination, const Key& key) const {
+  const auto at = endpoints_.find(destination);
+  if (at == endpoints_.end()) return false;
+  const auto entry = at->second.entries.find(key);
+  return entry != at->second.entries.end() &&
+         (entry->second.where == Where::kSlot || entry->second.where == Where::kSettling);
+}
+
+bool Schedule::is_busy(const std::string& destination) const {
+  const auto at = endpoints_.find(destination);
+  return at != endpoints_.end() && (at->second.slots >= each_max_ || slots_ >= total_max_);
+}
+
 std::size_t Schedule::waiting() const {
   std::size_t count = 0;
   for (const auto& [destination, endpoint] : endpoints_) count += endpoint.entries.size();

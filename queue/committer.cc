@@ -17,7 +17,7 @@ constexpr std::uint64_t kPagesOfTrees = 32;
 constexpr std::uint64_t kOctetsOfMessage = 16 * base::kKiB;
 // Of old trails, so many go with each change, so that what is forgotten keeps pace with what comes
 // in; and so many at once while nothing comes in.
-constexpr std::size_t kForgottenPerChange = 2;
+constexpr std::size_t kForgottenPerChange = 4;
 constexpr std::size_t kForgottenIdle = 500;
 
 std::span<NewMessage> messages_of(Work& work) {
@@ -94,7 +94,7 @@ void Committer::run() {
       if (stopping_ && queue_.empty()) return;
     }
     if (!works.empty()) commit(works);
-    if (works.empty()) forget_old();
+    if (works.empty() || needs_.pressure->is_full()) forget_old();
     if (needs_.pressure->is_full()) probe();
     if (may_copy_forward() && Compactor::Clock::now() >= *compactor_.due()) copy_forward();
   }

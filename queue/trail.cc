@@ -258,22 +258,26 @@ TrailKeeper::TrailKeeper(const Environment& environment, std::int64_t keep_ms)
   bucket_.number = static_cast<std::uint32_t>(big_endian(cursor.key().substr(0, 4))) + 1;
 }
 
-// More than half of the map is too much for what is told about mail; and near its end, or the
-// disk's, every page is mail's.
+// More than half of the map is too much for what is told about mail; and of its last eighth every
+// page is mail's.
 bool TrailKeeper::is_scarce(const Txn& txn) {
   const Environment& environment = txn.environment();
   const std::uint64_t pages = txn.pages(Table::kTrail) + txn.pages(Table::kTerm);
   return pages > environment.map_pages() / 2 ||
-         !environment.has_room(0, Environment::Reserve::kAmple);
+         !environment.has_room(environment.map_pages() / 8, Environment::Reserve::kAmple);
 }
 
-bool TrailKeeper::may_write(const Txn& txn) const { return keep_ms_ > 0 && !is_scarce(txn); }
+bool TrailKeeper::may_write(const Txn& txn) {
+  scarce_ = is_scarce(txn);
+  return keep_ms_ > 0 && !scarce_;
+}
 
 bool TrailKeeper::forget(Txn& txn, std::int64_t now_ms, std::size_t messages_max) {
   looked_ms_ = now_ms;
   look_again_ms_ = now_ms + kLookAgainMs;
   behind_ = false;
-  const std::int64_t keep_ms = is_scarce(txn) ? 0 : keep_ms_;
+  scarce_ = is_scarce(txn);
+  const std::int64_t keep_ms = scarce_ ? 0 : keep_ms_;
   bool removed = false;
   Cursor cursor(txn, Table::kTrail);
   bool more = cursor.seek(position_);
@@ -287,7 +291,7 @@ bool TrailKeeper::forget(Txn& txn, std::int64_t now_ms, std::size_t messages_max
       return removed;
     }
     const base::Id id = key->id;
-    const bool is_gone = !txn.get(Table::kMessage, id.key());
+    const bool is_gone = scarce_ || !txn.get(Table::kMessage, id.key());
     std::vector<TrailStep> steps;
     if (is_gone) steps = find_trail(txn, id);
     if (!is_gone || (!steps.empty() && steps.back().at_ms + keep_ms > now_ms)) {

@@ -63,13 +63,14 @@ class TrailKeeper {
 
   TermBucket& bucket() { return bucket_; }
 
-  [[nodiscard]] bool may_write(const Txn& txn) const;
+  // Asked before every transaction that changes something.
+  bool may_write(const Txn& txn);
   // Is there something to look at? Cheap.
   [[nodiscard]] bool is_due(std::int64_t now_ms) const {
-    return now_ms >= look_again_ms_ || now_ms < looked_ms_ || behind_;
+    return now_ms >= look_again_ms_ || now_ms < looked_ms_ || behind_ || scarce_;
   }
   // Looks at up to `messages_max` messages from the oldest on and forgets those whose time is over;
-  // all that are gone where room is scarce. True where something was removed.
+  // the oldest whatever their time where room is scarce. True where something was removed.
   bool forget(Txn& txn, std::int64_t now_ms, std::size_t messages_max);
 
  private:
@@ -80,6 +81,7 @@ class TrailKeeper {
   std::string position_;  // key to go on from; "": from the front
   std::int64_t looked_ms_ = 0, look_again_ms_ = 0;
   bool behind_ = false;  // more to look at at once
+  bool scarce_ = false;  // the map had little room when it was last looked at
 };
 
 // The steps of a message in order; empty where none are known.

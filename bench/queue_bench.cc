@@ -25,7 +25,9 @@ namespace {
 double cpu_us() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto us = [](const timeval& t) { return 1e6 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec); };
+  const auto us = [](const timeval& t) {
+    return 1e6 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec);
+  };
   return us(usage.ru_utime) + us(usage.ru_stime);
 }
 
@@ -150,6 +152,7 @@ class Scratch {
     message.message.envelope.mail_from = "support@d.example";
     message.message.envelope.recipients.push_back(
         {"c" + std::to_string(number) + "@customer.example", "", ""});
+    message.note.message_id = "<" + std::to_string(number) + "@d.example>";
     message.content = store->begin_content();
     (void)message.content->append(std::string(octets, 'x'));
     message.deliveries.emplace_back().destination = "smarthost:d" + std::to_string(number % 100);
@@ -208,6 +211,29 @@ void backlog(benchmark::State& state) {
     filter.recipient.clear();
     filter.state = queue::State::kHeld;
     time("list_held_ms", [&] { benchmark::DoNotOptimize(store.list(filter)); });
+    // What `relayctl trail` and `explain` ask of the store: one that a term finds, a hundred of the
+    // many that one finds, nobody; and the last of a destination's queue.
+    const std::string last = "c" + std::to_string(messages - 1) + "@customer.example";
+    std::vector<base::Id> found;
+    time("trail_recipient_ms", [&] { found = store.find_by_term(last, 101); });
+    time("trail_first_ms",
+         [&] { benchmark::DoNotOptimize(store.find_by_term("c0@customer.example", 101)); });
+    time("trail_sender_ms", [&] {
+      for (const base::Id& id : store.find_by_term("support@d.example", 101)) {
+        benchmark::DoNotOptimize(store.trail(id));
+      }
+    });
+    time("trail_nobody_ms",
+         [&] { benchmark::DoNotOptimize(store.find_by_term("nobody@customer.example", 101)); });
+    if (found.size() != 1 || store.trail(found.front()).size() != 1) {
+      state.SkipWithError("the trail does not find the last message");
+      return;
+    }
+    time("explain_ms", [&] {
+      const auto delivery = store.delivery(found.front(), 0);
+      benchmark::DoNotOptimize(store.count_before(*delivery, 100'000));
+      benchmark::DoNotOptimize(store.trail(found.front()));
+    });
     time("due_ms", [&] { benchmark::DoNotOptimize(store.due(std::nullopt, 1000)); });
     time("fsck_ms", [&] { benchmark::DoNotOptimize(store.check(nullptr)); });
     state.counters["messages"] = static_cast<double>(messages);

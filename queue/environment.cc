@@ -14,8 +14,8 @@
 namespace queue {
 namespace {
 
-constexpr std::array<const char*, kTables> kNames = {"meta", "message",     "recipient", "delivery",
-                                                     "due",  "destination", "segment",   "trail",    "term"};
+constexpr std::array<const char*, kTables> kNames = {
+    "meta", "message", "recipient", "delivery", "due", "destination", "segment", "trail", "term"};
 // 2: messages may be of record version 2, which who wrote schema 1 cannot read. A store of schema 1
 // becomes one of schema 2 when it is opened.
 constexpr std::string_view kSchema = "2";
@@ -303,9 +303,7 @@ bool Cursor::seek(std::string_view key) {
   return key.empty() ? step(MDB_FIRST) : step(MDB_SET_RANGE, key);
 }
 
-bool Cursor::seek_before(std::string_view key) {
-  return step(seek(key) ? MDB_PREV : MDB_LAST);
-}
+bool Cursor::seek_before(std::string_view key) { return step(seek(key) ? MDB_PREV : MDB_LAST); }
 
 void Cursor::remove() {
   const FaultHook& fault = txn_.environment().fault();

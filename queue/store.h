@@ -167,7 +167,7 @@ struct StoreOptions {
   const base::Clock* clock = nullptr;
   base::Metrics* metrics = nullptr;
   std::int64_t trail_keep_ms = 14 * base::kDay;  // queue.trail; 0: no trail is kept
-  FaultHook fault;  // empty outside tests; called from several threads
+  FaultHook fault;                               // empty outside tests; called from several threads
 };
 
 class Store {

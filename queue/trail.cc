@@ -250,8 +250,7 @@ void TrailWriter::ordered(Order order, const Delivery& delivery, const std::stri
 }
 
 // How full the last bucket is nobody counts at start: a new one begins.
-TrailKeeper::TrailKeeper(const Environment& environment, std::int64_t keep_ms)
-    : keep_ms_(keep_ms) {
+TrailKeeper::TrailKeeper(const Environment& environment, std::int64_t keep_ms) : keep_ms_(keep_ms) {
   const Txn txn(environment, Txn::Mode::kRead);
   Cursor cursor(txn, Table::kTerm);
   if (!cursor.seek_before(std::string(kTermKeyOctets, '\xff'))) return;

@@ -59,11 +59,11 @@ struct Words {
 
 Words held(const Situation& s) {
   const std::string id = s.message.id.str();
-  const std::string release = "`relayctl queue release " + id + "` sends it on, `relayctl queue remove " +
-                              id + "` throws it away";
+  const std::string release = "`relayctl queue release " + id +
+                              "` sends it on, `relayctl queue remove " + id + "` throws it away";
   const std::string& reason = s.delivery.last_reply;
-  const TrailStep* step = last_step(
-      s, [](Step one) { return one == Step::kHeld || one == Step::kHeldByOperator; });
+  const TrailStep* step =
+      last_step(s, [](Step one) { return one == Step::kHeld || one == Step::kHeldByOperator; });
   const bool by_operator =
       step != nullptr ? step->step == Step::kHeldByOperator : reason == "held by the operator";
   if (by_operator) return {"held by the operator", release};
@@ -83,8 +83,10 @@ Words held(const Situation& s) {
 }
 
 Words turn(const Situation& s) {
-  if (s.before == 0) return {"nothing; it is due and goes out next", "nothing; ask again in a moment"};
-  const std::string count = (s.before >= kCountedBefore ? "more than " : "") + std::to_string(s.before);
+  if (s.before == 0)
+    return {"nothing; it is due and goes out next", "nothing; ask again in a moment"};
+  const std::string count =
+      (s.before >= kCountedBefore ? "more than " : "") + std::to_string(s.before);
   return {"its turn; " + count + " that are for the same destination came before it",
           "nothing; `relayctl queue list --destination " + s.delivery.destination +
               "` shows the others"};
@@ -102,16 +104,18 @@ Words words(const Situation& s, Wait wait) {
       return {"nothing; it is in hand: being sent, or its outcome is being written down",
               "nothing; ask again in a moment"};
     case Wait::kQueue:
-      return {"the queue, which cannot write down outcomes now; nothing is sent meanwhile, so that "
-              "nothing is sent twice",
-              "make room on the disk of state_dir, or see `relayctl status` for what failed"};
+      return {
+          "the queue, which cannot write down outcomes now; nothing is sent meanwhile, so that "
+          "nothing is sent twice",
+          "make room on the disk of state_dir, or see `relayctl status` for what failed"};
     case Wait::kNoSmarthost:
       return {"a smarthost; none is set for " + key,
               "set one with `relayctl smarthost add`, or remove the message"};
     case Wait::kLocked:
       return {"the account " + h.what + ", which is locked after failed logins",
               "check its user name and password and set them anew, which unlocks it; or, once it "
-              "is mended there, `relayctl smarthost unlock " + key + "`"};
+              "is mended there, `relayctl smarthost unlock " +
+                  key + "`"};
     case Wait::kLoginProbe:
       return {"one login of the account " + h.what + " that is being tried after failed ones",
               "nothing; ask again in a moment"};
@@ -121,7 +125,8 @@ Words words(const Situation& s, Wait wait) {
     case Wait::kTrouble:
       return {"the smarthost " + h.what + ", which cannot be used",
               "mend what it says there (address, port, TLS, certificate, login); then `relayctl "
-              "queue retry " + s.message.id.str() + "` tries at once"};
+              "queue retry " +
+                  s.message.id.str() + "` tries at once"};
     case Wait::kConnections:
       return {"one of the " + h.what + " connections there may be at once; all are busy" +
                   (s.before == 0 ? "" : ", and " + std::to_string(s.before) + " came before it"),
@@ -130,13 +135,16 @@ Words words(const Situation& s, Wait wait) {
       return {"the reconnect interval of the smarthost",
               "nothing; or lower the smarthost's reconnect_interval"};
     case Wait::kRefused:
-      return {"the back end of " + h.what + ", which refuses tickets; one ticket asks again now and "
+      return {
+          "the back end of " + h.what +
+              ", which refuses tickets; one ticket asks again now and "
               "then, and the others follow when it is taken",
-              "look at its URL and its webhook secret; when it is mended, `relayctl backend resume " +
-                  h.what + "`"};
+          "look at its URL and its webhook secret; when it is mended, `relayctl backend resume " +
+              h.what + "`"};
     case Wait::kUnavailable:
-      return {"the back end of " + h.what + ", which is not there or asked for a pause; one ticket "
-              "asks again then, and the others follow when it is taken",
+      return {"the back end of " + h.what +
+                  ", which is not there or asked for a pause; one ticket "
+                  "asks again then, and the others follow when it is taken",
               "nothing where it comes back by itself; `relayctl backend resume " + h.what +
                   "` asks at once"};
     case Wait::kBackOff:
@@ -152,8 +160,8 @@ std::int64_t since_of(const Situation& s, Wait wait) {
   if (wait == Wait::kBackOff) {
     step = last_step(s, [](Step one) { return one == Step::kDeferred || one == Step::kPutOff; });
   } else if (wait == Wait::kHeld) {
-    step = last_step(
-        s, [](Step one) { return one == Step::kHeld || one == Step::kHeldByOperator; });
+    step =
+        last_step(s, [](Step one) { return one == Step::kHeld || one == Step::kHeldByOperator; });
   } else if (s.hindrance.since_ms != 0) {
     return s.hindrance.since_ms;
   }
@@ -197,13 +205,13 @@ Explanation explain(const Situation& s) {
   out.advice = said.advice;
 
   const bool is_held = out.wait == Wait::kHeld;
-  out.text = "Message " + s.message.id.str() + " from <" + s.message.envelope.mail_from + "> for " +
-             s.delivery.destination + (is_held ? " is " : " waits for ") + said.why + ", since " +
-             rfc3339(out.since_ms) + ". It came in at " + rfc3339(s.message.arrival_ms) + ", and " +
-             (s.delivery.attempts == 0   ? std::string("no attempt was made yet. ")
-              : s.delivery.attempts == 1 ? std::string("one attempt was made. ")
-                                         : std::to_string(s.delivery.attempts) +
-                                               " attempts were made. ");
+  out.text =
+      "Message " + s.message.id.str() + " from <" + s.message.envelope.mail_from + "> for " +
+      s.delivery.destination + (is_held ? " is " : " waits for ") + said.why + ", since " +
+      rfc3339(out.since_ms) + ". It came in at " + rfc3339(s.message.arrival_ms) + ", and " +
+      (s.delivery.attempts == 0   ? std::string("no attempt was made yet. ")
+       : s.delivery.attempts == 1 ? std::string("one attempt was made. ")
+                                  : std::to_string(s.delivery.attempts) + " attempts were made. ");
   if (out.next_attempt_ms != 0) {
     out.text += "The next try is at " + rfc3339(out.next_attempt_ms) + ". ";
   } else if (is_held) {

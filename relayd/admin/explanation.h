@@ -24,11 +24,11 @@ struct Situation {
 
 struct Explanation {
   queue::Wait wait = queue::Wait::kTurn;
-  std::string text;               // the paragraph
-  std::int64_t since_ms = 0;      // it has waited for this since then
+  std::string text;                  // the paragraph
+  std::int64_t since_ms = 0;         // it has waited for this since then
   std::int64_t next_attempt_ms = 0;  // 0: none by itself
-  std::string last_reply;         // what the other side said last, verbatim
-  std::string advice;             // what to do
+  std::string last_reply;            // what the other side said last, verbatim
+  std::string advice;                // what to do
 };
 
 Explanation explain(const Situation& situation);

@@ -5,9 +5,9 @@
 
 #include "core/base/bytes.h"
 #include "core/base/units.h"
+#include "relayd/admin/accounts_json.h"
 #include "relayd/admin/api.h"
 #include "relayd/admin/api_support.h"
-#include "relayd/admin/accounts_json.h"
 #include "relayd/admin/explanation.h"
 #include "relayd/admin/trail_words.h"
 #include "relayd/admin/why.h"
@@ -39,7 +39,9 @@ json message_trail(const AdminOptions& options, const base::Id& id,
   for (const queue::TrailStep& step : steps) rows.push_back(step_json(step, origin));
   const std::size_t all = steps.empty() ? 0 : steps.back().number + std::size_t{1};
   return {{"id", id.str()},
-          {"state", deliveries.empty() ? "gone" : is_held ? "held" : "waiting"},
+          {"state", deliveries.empty() ? "gone"
+                    : is_held          ? "held"
+                                       : "waiting"},
           {"steps", std::move(rows)},
           {"steps_left_out", all - steps.size()}};
 }
@@ -60,8 +62,9 @@ std::vector<base::Id> find_ids(const AdminOptions& options, const std::string& q
 void trail(const AdminOptions& options, const ExchangePtr& exchange) {
   const std::string query(base::trim(query_value(*exchange, "q")));
   if (query.empty()) {
-    return exchange->refuse(400, "q: a queue id, a Message-ID, an address, the id that the "
-                                 "smarthost gave, or a ticket's id is expected");
+    return exchange->refuse(400,
+                            "q: a queue id, a Message-ID, an address, the id that the "
+                            "smarthost gave, or a ticket's id is expected");
   }
   json messages = json::array();
   const std::vector<base::Id> ids = find_ids(options, query);
@@ -72,12 +75,12 @@ void trail(const AdminOptions& options, const ExchangePtr& exchange) {
     messages.push_back(message_trail(options, id, steps));
   }
   if (messages.empty()) {
-    return exchange->refuse(404, "nothing is known of \"" + base::printable(query, 200) + "\"; " +
-                                     kept_for(options));
+    return exchange->refuse(
+        404, "nothing is known of \"" + base::printable(query, 200) + "\"; " + kept_for(options));
   }
-  exchange->reply(200, {{"query", query},
-                        {"messages", std::move(messages)},
-                        {"more", ids.size() > kMessagesMax}});
+  exchange->reply(
+      200,
+      {{"query", query}, {"messages", std::move(messages)}, {"more", ids.size() > kMessagesMax}});
 }
 
 json delivery_json(const Situation& situation) {
@@ -99,8 +102,8 @@ void explain_what_is_gone(const AdminOptions& options, const ExchangePtr& exchan
                           const base::Id& id) {
   const auto steps = options.store->trail(id);
   if (steps.empty()) {
-    return exchange->refuse(404, "there is no message " + id.str() + " in the queue, and " +
-                                     kept_for(options));
+    return exchange->refuse(
+        404, "there is no message " + id.str() + " in the queue, and " + kept_for(options));
   }
   const Fate fate = explain_gone(id.str(), steps);
   exchange->reply(200, {{"id", id.str()},

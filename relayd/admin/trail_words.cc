@@ -66,10 +66,9 @@ const TrailOrigin* origin_of(const std::vector<TrailStep>& steps) {
 }
 
 std::string sentence(const TrailStep& step, const TrailOrigin* origin) {
-  const std::string whom =
-      step.recipient_count == 0
-          ? std::string()
-          : " for " + joined(addresses(step, origin), step.recipient_count);
+  const std::string whom = step.recipient_count == 0
+                               ? std::string()
+                               : " for " + joined(addresses(step, origin), step.recipient_count);
   const std::string host = step.remote.empty() ? "" : " (" + step.remote + ")";
   const std::string next =
       step.next_attempt_ms == 0 ? "" : "; next try " + rfc3339(step.next_attempt_ms);

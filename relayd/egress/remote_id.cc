@@ -28,8 +28,8 @@ std::string checked(std::string_view id) {
 }
 
 bool looks_like_id(std::string_view text) {
-  return text.size() >= 5 && std::any_of(text.begin(), text.end(),
-                                         [](char c) { return c >= '0' && c <= '9'; });
+  return text.size() >= 5 &&
+         std::any_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 std::string_view without_enhanced_code(std::string_view text) {

@@ -43,9 +43,8 @@ void verb(CLI::App& app, Action& chosen, const char* name, const char* help, con
   CLI::App* command = app.add_subcommand(name, help);
   auto value = std::make_shared<std::string>();
   command->add_option(argument, *value, what)->required();
-  command->callback([&chosen, value, run] {
-    chosen = [value, run](Context& context) { run(context, *value); };
-  });
+  command->callback(
+      [&chosen, value, run] { chosen = [value, run](Context& context) { run(context, *value); }; });
 }
 
 }  // namespace

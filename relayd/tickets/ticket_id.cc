@@ -15,9 +15,9 @@ constexpr int kDepthMax = 32;
 
 std::string checked(std::string_view id) {
   id = base::trim(id);
-  const bool good = !id.empty() && id.size() <= kIdMax && base::is_utf8(id) &&
-                    std::none_of(id.begin(), id.end(),
-                                 [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; });
+  const bool good =
+      !id.empty() && id.size() <= kIdMax && base::is_utf8(id) &&
+      std::none_of(id.begin(), id.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; });
   return good ? std::string(id) : std::string();
 }
 

@@ -41,7 +41,8 @@ TEST(Explanation, OfEveryKindOfWaiting) {
   const Case cases[] = {
       {Wait::kLocked, kLater, kNow, Wait::kLocked, kLater, "account WHAT, which is locked",
        "relayctl smarthost unlock acme.example", said},
-      {Wait::kLocked, kSoon, kLater, Wait::kLocked, kSoon, "locked", "user name and password", said},
+      {Wait::kLocked, kSoon, kLater, Wait::kLocked, kSoon, "locked", "user name and password",
+       said},
       {Wait::kLoginProbe, 0, kNow, Wait::kLoginProbe, 0, "is being tried", "in a moment", said},
       {Wait::kRate, kSoon, kNow, Wait::kRate, kSoon, "the rate of WHAT", "raise", said},
       {Wait::kRate, kSoon, kLater, Wait::kBackOff, kLater, "its own time", "queue retry", own},
@@ -143,7 +144,8 @@ TEST(Explanation, OfWhatIsGone) {
   const Case cases[] = {
       {{received, step(Step::kDelivered, kNow, "250 ok")}, "delivered", "250 ok"},
       {{received, step(Step::kDelivered, kNow - 1, "250"), step(Step::kFailed, kNow, "550 no")},
-       "failed", "550 no"},
+       "failed",
+       "550 no"},
       {{received, step(Step::kExpired, kNow, "451")}, "expired", "given up"},
       {{received, step(Step::kRemoved, kNow, "")}, "removed", "removed by the operator"},
       {{received}, "unknown", "does not say what became of it"},

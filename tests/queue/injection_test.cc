@@ -73,7 +73,11 @@ class Injection : public StoreTest {
     DeliveryUpdate change;
     change.id = id;
     change.finished = true;
-    NewMessage report = new_message("", "bounce");
+    NewMessage report;  // not by new_message(): the store may have failed by now
+    report.message = message_of(ids_.next());
+    report.content = store_->begin_content();
+    (void)report.content->append("bounce");
+    report.deliveries.push_back(delivery_to("backend:acme", 1));
     const base::Id report_id = report.message.id;
     change.also.push_back(std::move(report));
     auto node = promises.kept.extract(id);

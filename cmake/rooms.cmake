@@ -25,7 +25,8 @@ function(relayd_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wshadow -Werror)
 endfunction()
 
-# room_test(NAME ROOM...): the executable test_NAME from tests/NAME/*.cc, one CTest entry.
+# room_test(NAME ROOM...): the executable test_NAME from tests/NAME/*.cc, one CTest entry. The target
+# unit_tests builds all of them.
 function(room_test name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${name}/*.cc)
   if(NOT sources)
@@ -43,6 +44,7 @@ function(room_test name)
     endif()
   endforeach()
   target_link_libraries(test_${name} PRIVATE ${ARGN} GTest::gtest GTest::gmock GTest::gtest_main)
+  add_dependencies(unit_tests test_${name})
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()

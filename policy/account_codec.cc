@@ -94,6 +94,7 @@ json encode(const Domain& domain) {
   json record = {{"mode", name(domain.mode)},
                  {"inbound", name(domain.inbound)},
                  {"trusted_authserv_ids", domain.trusted_authserv_ids},
+                 {"partners", domain.partners},
                  {"credentials", encode(domain.credentials)},
                  {"addresses", json::object()},
                  {"dkim_keys", json::object()}};
@@ -136,6 +137,7 @@ Domain decode_domain(const std::string& tenant, const std::string& domain_name, 
   if (record.contains("trusted_authserv_ids")) {
     domain.trusted_authserv_ids = record.at("trusted_authserv_ids").get<std::vector<std::string>>();
   }
+  domain.partners = record.value("partners", std::vector<std::string>());
   domain.credentials = decode_credentials(record.at("credentials"), tenant, domain_name);
   if (record.contains("smarthost")) domain.smarthost = decode_smarthost(record.at("smarthost"));
   for (const auto& [text, row] : record.at("addresses").items()) {
@@ -163,6 +165,7 @@ std::string encode_tenant(const Tenant& tenant, const certs::Sealer& sealer) {
                    {"format", name(tenant.backend.format)},
                    {"sealed_webhook_secrets", json::array()}}},
                  {"credentials", encode(tenant.credentials)},
+                 {"partners", tenant.partners},
                  {"domains", json::object()}};
   for (const std::string& sealed : tenant.backend.sealed_webhook_secrets) {
     record["backend"]["sealed_webhook_secrets"].push_back(base::base64_encode(sealed));
@@ -188,6 +191,7 @@ base::Result<Tenant> decode_tenant(std::string_view tenant_name, std::string_vie
     for (const json& sealed : backend.at("sealed_webhook_secrets")) {
       tenant.backend.sealed_webhook_secrets.push_back(from_base64(sealed));
     }
+    tenant.partners = record.value("partners", std::vector<std::string>());
     tenant.credentials = decode_credentials(record.at("credentials"), tenant.name, "");
     for (const auto& [domain_name, domain] : record.at("domains").items()) {
       tenant.domains.emplace(domain_name, decode_domain(tenant.name, domain_name, domain, sealer));

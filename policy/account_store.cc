@@ -182,6 +182,29 @@ struct AccountStore::State {
       return edit(draft.tenant(domain->tenant)->domains.at(*normalized), mint);
     });
   }
+
+  // A domain's name has a dot and a tenant's may have one: what is a domain here is meant as one.
+  base::Result<bool> change_partners(std::string_view owner, std::string_view partner,
+                                     bool wanted) {
+    return change([&](Draft& draft, const Accounts& before, AccountMint&) -> base::Result<bool> {
+      const auto domain_name = mail::normalize_domain(owner);
+      const Domain* domain = domain_name.ok() ? before.domain(*domain_name) : nullptr;
+      Tenant* tenant = draft.tenant(domain == nullptr ? std::string(owner) : domain->tenant);
+      if (tenant == nullptr) return no_such("tenant or domain", owner);
+      std::vector<std::string>& partners =
+          domain == nullptr ? tenant->partners : tenant->domains.at(domain->name).partners;
+      const auto name = check_partners({std::string(partner)}, *options.limits);
+      if (!name.ok()) return name.error();
+      std::vector<std::string> next = partners;
+      std::erase(next, name->front());
+      if (wanted) next.push_back(name->front());
+      auto checked = check_partners(next, *options.limits);
+      if (!checked.ok()) return checked.error();
+      const bool changed = partners != *checked;
+      partners = checked.take();
+      return changed;
+    });
+  }
 };
 
 AccountStore::AccountStore() : state_(std::make_unique<State>()) {}
@@ -360,6 +383,14 @@ base::Result<std::string> AccountStore::rotate_webhook_secret(std::string_view n
         if (sealed.size() > kWebhookSecretsMax) sealed.resize(kWebhookSecretsMax);
         return secret.shown;
       });
+}
+
+base::Result<bool> AccountStore::add_partner(std::string_view owner, std::string_view partner) {
+  return state_->change_partners(owner, partner, /*wanted=*/true);
+}
+
+base::Result<bool> AccountStore::remove_partner(std::string_view owner, std::string_view partner) {
+  return state_->change_partners(owner, partner, /*wanted=*/false);
 }
 
 base::Result<std::size_t> AccountStore::end_old_webhook_secrets(std::string_view name) {

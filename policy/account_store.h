@@ -58,12 +58,14 @@ struct DomainPlan {
   std::optional<std::vector<std::string>> trusted_authserv_ids;
   std::optional<SmarthostPlan> smarthost;
   std::vector<AddressPlan> addresses;
+  std::optional<std::vector<std::string>> partners{};
 };
 struct TenantPlan {
   std::string name;
   std::string backend_url;  // needed where the tenant is new
   std::optional<TicketFormat> format;
   std::vector<DomainPlan> domains;
+  std::optional<std::vector<std::string>> partners{};
 };
 struct Plan {
   std::vector<TenantPlan> tenants;
@@ -121,6 +123,10 @@ class AccountStore {
   base::Result<Removed> remove_tenant(std::string_view name);
   base::Result<Removed> remove_domain(std::string_view name);
   base::Result<Removed> remove_address(std::string_view address);
+  // Partners of a tenant or of a domain (a name with a dot that is a domain here). False where
+  // nothing had to be changed.
+  base::Result<bool> add_partner(std::string_view owner, std::string_view partner);
+  base::Result<bool> remove_partner(std::string_view owner, std::string_view partner);
   base::Result<Removed> remove_smarthost(std::string_view key);  // of a domain or of an address
   // Both sign from now on; of two that were there the older one ends.
   base::Result<std::string> rotate_webhook_secret(std::string_view tenant);

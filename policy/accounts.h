@@ -87,6 +87,9 @@ struct Domain {
   // Authserv-ids of the organisation's own servers (RFC 8601 2.5): behind the authenticated relay
   // their Authentication-Results count (product rule A3). Normalized names, sorted.
   std::vector<std::string> trusted_authserv_ids;
+  // Addresses and domains that share tickets with this one (product rule A5): no mail is taken from
+  // them or sent to them. Normalized, sorted.
+  std::vector<std::string> partners;
   std::optional<Smarthost> smarthost;
   std::map<std::string, SupportAddress> addresses;  // by address
   std::vector<Credential> credentials;              // inbound, oldest first, two at most
@@ -105,6 +108,7 @@ struct Tenant {
   std::string name;
   Backend backend;
   std::vector<Credential> credentials;
+  std::vector<std::string> partners;      // of all its domains, beside their own
   std::map<std::string, Domain> domains;  // by name
   bool operator==(const Tenant&) const = default;
 };

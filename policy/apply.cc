@@ -53,6 +53,11 @@ class Applier {
       tenant->backend.url = plan.backend_url;
     }
     if (plan.format) tenant->backend.format = *plan.format;
+    if (plan.partners) {
+      auto partners = check_partners(*plan.partners, limits_);
+      if (!partners.ok()) return refuse(where, partners.message());
+      tenant->partners = partners.take();
+    }
     applied_.tenants.push_back({plan.name, std::move(webhook_secret), std::move(credential)});
     for (const DomainPlan& domain : plan.domains) {
       if (base::Status status = apply_domain(*tenant, domain, where); !status.ok()) return status;
@@ -87,6 +92,11 @@ class Applier {
       auto ids = check_authserv_ids(*plan.trusted_authserv_ids);
       if (!ids.ok()) return refuse(where, ids.message());
       domain.trusted_authserv_ids = ids.take();
+    }
+    if (plan.partners) {
+      auto partners = check_partners(*plan.partners, limits_);
+      if (!partners.ok()) return refuse(where, partners.message());
+      domain.partners = partners.take();
     }
     if (plan.smarthost) {
       if (base::Status status =

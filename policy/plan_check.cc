@@ -137,6 +137,33 @@ base::Result<std::vector<std::string>> check_authserv_ids(const std::vector<std:
   return names;
 }
 
+base::Result<std::vector<std::string>> check_partners(const std::vector<std::string>& partners,
+                                                      const base::Limits& limits) {
+  std::vector<std::string> names;
+  for (const std::string& partner : partners) {
+    base::Result<std::string> name = base::error("");
+    if (partner.find('@') == std::string::npos) {
+      name = mail::normalize_domain(partner);
+    } else if (const auto parsed = mail::parse_mailbox(partner); parsed.ok()) {
+      name = mail::normalize_address(*parsed);
+    } else {
+      name = parsed.error();
+    }
+    if (!name.ok()) {
+      return base::error("partners: " + base::printable(partner) +
+                         " is no mail address and no domain: " + name.message());
+    }
+    names.push_back(name.take());
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  if (names.size() > static_cast<std::size_t>(limits.partners)) {
+    return base::error("partners: at most " + std::to_string(limits.partners) +
+                       " (limits.partners)");
+  }
+  return names;
+}
+
 base::Status check_selector(std::string_view selector) {
   bool good = !selector.empty() && selector.size() <= 63;
   for (const std::string_view label : base::split(selector, '.')) {

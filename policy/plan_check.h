@@ -21,6 +21,9 @@ base::Status check_smarthost(const SmarthostPlan& plan, const base::Limits& limi
 // Names of servers as they stand in Authentication-Results (RFC 8601 2.5): normalized, sorted,
 // without duplicates.
 base::Result<std::vector<std::string>> check_authserv_ids(const std::vector<std::string>& ids);
+// Mail addresses and domains (product rule A5): normalized, sorted, without duplicates.
+base::Result<std::vector<std::string>> check_partners(const std::vector<std::string>& partners,
+                                                      const base::Limits& limits);
 // Labels of letters, digits, "-" and "_", separated by dots (RFC 6376 3.1).
 base::Status check_selector(std::string_view selector);
 

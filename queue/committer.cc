@@ -274,6 +274,12 @@ void Committer::write_bodies(std::span<Work* const> batch) {
     touched_.insert(touched_.end(), own.begin(), own.end());
     return;
   }
+  if (is_no_descriptor(code)) {
+    for (Work* work : batch) {
+      if (!messages_of(*work).empty()) work->answer = Failure::kBusy;
+    }
+    return;
+  }
   if (!is_no_room(code)) {
     poison("writing a segment file", code);
     for (Work* work : batch) work->answer = Failure::kFailed;
@@ -428,7 +434,8 @@ void Committer::copy_forward() {
   if (!survivors.empty()) {
     const int code = move(survivors);
     if (code != 0) compactor_.give_up();
-    if (code != 0 && !is_no_room(code)) poison("copying messages to another segment file", code);
+    if (code != 0 && !is_no_room(code) && !is_no_descriptor(code))
+      poison("copying messages to another segment file", code);
     remove_emptied();
   }
   compactor_.step_done();

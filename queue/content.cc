@@ -76,7 +76,9 @@ Failure StoredContent::spill() {
 }
 
 Failure StoredContent::fail(int code) {
-  failure_ = is_no_room(code) ? Failure::kFull : Failure::kFailed;
+  failure_ = is_no_room(code)         ? Failure::kFull
+             : is_no_descriptor(code) ? Failure::kBusy
+                                      : Failure::kFailed;
   base::log_error("queue cannot write a message", {{"reason", std::strerror(code)}});
   if (failure_ == Failure::kFull) pressure_->set_full("the disk of the queue is full");
   memory_ = {};

@@ -56,6 +56,8 @@ std::string make_header(SegmentKind kind, const std::string& uuid, std::uint64_t
 
 }  // namespace
 
+bool is_no_descriptor(int code) { return code == EMFILE || code == ENFILE; }
+
 SegmentFile::~SegmentFile() { close(fd_); }
 
 int SegmentFile::write(std::uint64_t offset, std::vector<iovec> pieces) {
@@ -147,7 +149,7 @@ std::shared_ptr<SegmentFile> SegmentDirectory::create(SegmentKind kind, int& cod
   const std::string name = file_name(number);
   code = *fault_ ? (*fault_)(FileCall::kCreate) : 0;
   if (code != 0) return nullptr;
-  const int fd = openat(fd_, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const int fd = open_file(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC);
   code = fd < 0 ? errno : 0;
   if (code != 0) return nullptr;
   auto file = std::make_shared<SegmentFile>(fd, number, kind, fault_);
@@ -173,7 +175,7 @@ base::Result<std::shared_ptr<SegmentFile>> SegmentDirectory::find(std::uint64_t 
       return recent_.front();
     }
   }
-  const int fd = openat(fd_, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  const int fd = open_file(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return failed(std::strerror(errno));
   char header[kSegmentHeader] = {};
   const bool whole = pread(fd, header, sizeof header, 0) == static_cast<ssize_t>(sizeof header);
@@ -194,6 +196,25 @@ base::Result<std::shared_ptr<SegmentFile>> SegmentDirectory::find(std::uint64_t 
     recent_.pop_back();
   }
   return file;
+}
+
+int SegmentDirectory::open_file(const std::string& name, int flags) {
+  for (;;) {
+    const int fd = openat(fd_, name.c_str(), flags, 0600);
+    const int code = errno;
+    if (fd >= 0 || !is_no_descriptor(code) || !forget_oldest()) {
+      errno = code;
+      return fd;
+    }
+  }
+}
+
+bool SegmentDirectory::forget_oldest() {
+  const std::lock_guard lock(mutex_);
+  if (recent_.empty()) return false;
+  open_.erase(recent_.back()->number());
+  recent_.pop_back();
+  return true;
 }
 
 void SegmentDirectory::remove(std::uint64_t number) {

@@ -26,6 +26,9 @@ namespace queue {
 inline constexpr std::uint64_t kSegmentHeader = 64;
 enum class SegmentKind : std::uint8_t { kShared = 1, kOwn = 2 };
 
+// Too many files are open: nothing is wrong with the disk, and it passes.
+bool is_no_descriptor(int code);
+
 // An open file; closed with its last user. All calls give 0 or an errno. Thread-safe for reading.
 class SegmentFile {
  public:
@@ -93,6 +96,9 @@ class SegmentDirectory {
     std::uint64_t reserve = 0;
   };
   [[nodiscard]] Room room() const;
+  // openat() that closes what nobody uses where too many files are open. -1 with errno.
+  int open_file(const std::string& name, int flags);
+  bool forget_oldest();
   SegmentDirectory(int fd, std::string path, std::string uuid, FaultHook fault);
 
   const int fd_;

@@ -27,7 +27,7 @@ namespace queue {
 // Typed causes, so that the 4xx blames the right party.
 enum class Failure : std::uint8_t {
   kNone,
-  kBusy,      // pending octets past the limit: 452 4.3.1, soon better
+  kBusy,      // pending octets past the limit, or too many open files: 452 4.3.1, soon better
   kFull,      // no space on disk or in the map: 452 4.3.1
   kFailed,    // an fsync or a commit failed: the store is poisoned, 451 4.3.0 until restarted
   kNotFound,  // no such message or delivery
@@ -39,8 +39,8 @@ enum class Failure : std::uint8_t {
 class Content {
  public:
   virtual ~Content() = default;
-  // kNone or kFull or kFailed; after a failure the content is of no use any more. Writes to a file,
-  // never syncs.
+  // kNone, kFull, kBusy or kFailed; after a failure the content is of no use any more. Writes to a
+  // file, never syncs.
   virtual Failure append(std::string_view bytes) = 0;
   [[nodiscard]] virtual std::uint64_t size() const = 0;
   // What was appended so far, for re-reading before commit (MIME structure); false on I/O error.

@@ -335,7 +335,8 @@ class HttpSink {
   }
 
   void run() {
-    const Signals signals(place_.loop, {SIGINT, SIGTERM, SIGUSR1}, [this](int number) {
+    const Signals signals(place_.loop, {SIGINT, SIGTERM, SIGUSR1, SIGHUP}, [this](int number) {
+      if (number == SIGHUP) return reread();
       if (number != SIGUSR1) return place_.loop.stop();
       place_.ids.flush();
       std::cerr << report() << std::flush;
@@ -354,6 +355,13 @@ class HttpSink {
   }
 
  private:
+  void reread() {
+    const base::Status read = place_.misbehaviours.reread();
+    std::cerr << "relaybench http-sink: "
+              << (read ? "misbehaviours read anew" : "nothing changed: " + read.message())
+              << std::endl;
+  }
+
   void accept(int fd) {
     ++place_.counts.connections;
     auto session = std::make_unique<Session>(place_, fd, [this](Session* done) { ended(done); });
@@ -394,7 +402,7 @@ class HttpSink {
 }  // namespace
 
 int run_http_sink(const HttpSinkOptions& options) {
-  auto misbehaviours = Misbehaviours::parse(kHttpRules, options.misbehave);
+  auto misbehaviours = Misbehaviours::parse(kHttpRules, options.misbehave, options.misbehave_file);
   if (!misbehaviours) throw std::runtime_error(misbehaviours.message());
   HttpSink(options, misbehaviours.take()).run();
   return 0;

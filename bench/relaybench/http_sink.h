@@ -17,6 +17,7 @@ struct HttpSinkOptions {
   std::uint64_t requests = 0;        // ends by itself after so many were taken; 0: never
   std::string ids;
   std::vector<std::string> misbehave;
+  std::string misbehave_file;  // more of them, read anew on SIGHUP
   bool json = false;
 };
 

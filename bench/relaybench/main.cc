@@ -107,6 +107,8 @@ void add_sink(CLI::App& app, relaybench::SinkOptions& options, std::string& mess
   sink.add_option("--messages", messages, "end after so many");
   sink.add_option("--ids", options.ids, "write the ids of what was taken to this file");
   sink.add_option("--misbehave", options.misbehave, "what to do wrong, see below");
+  sink.add_option("--misbehave-file", options.misbehave_file,
+                  "a file of the same, one a line; read anew on SIGHUP");
   sink.add_flag("--json", options.json, "the counts as JSON");
   sink.footer(relaybench::describe(relaybench::kSinkRules));
 }
@@ -119,6 +121,8 @@ void add_http_sink(CLI::App& app, relaybench::HttpSinkOptions& options, std::str
   sink.add_option("--requests", requests, "end after so many were taken");
   sink.add_option("--ids", options.ids, "write the ids of what was taken to this file");
   sink.add_option("--misbehave", options.misbehave, "what to do wrong, see below");
+  sink.add_option("--misbehave-file", options.misbehave_file,
+                  "a file of the same, one a line; read anew on SIGHUP");
   sink.add_flag("--json", options.json, "the counts as JSON");
   sink.footer(relaybench::describe(relaybench::kHttpRules));
 }

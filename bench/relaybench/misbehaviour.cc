@@ -1,7 +1,10 @@
 #include "relaybench/misbehaviour.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <fstream>
 #include <optional>
+#include <system_error>
 
 #include "core/base/bytes.h"
 
@@ -71,19 +74,53 @@ base::Result<Misbehaviour> parse_one(std::span<const MisbehaviourRule> rules,
 }  // namespace
 
 base::Result<Misbehaviours> Misbehaviours::parse(std::span<const MisbehaviourRule> rules,
-                                                 const std::vector<std::string>& texts) {
+                                                 const std::vector<std::string>& texts,
+                                                 const std::string& file) {
   Misbehaviours result;
-  for (const std::string& text : texts) {
-    auto one = parse_one(rules, text);
-    if (!one) return one.error();
-    result.all_.push_back(one.take());
-  }
+  result.rules_ = rules;
+  result.texts_ = texts;
+  result.file_ = file;
+  if (const base::Status read = result.reread(); !read) return read.error();
   return result;
+}
+
+base::Status Misbehaviours::reread() {
+  std::vector<std::string> texts = texts_;
+  if (!file_.empty()) {
+    std::ifstream in(file_);
+    if (!in) {
+      return base::error("cannot read " + file_ + ": " + std::generic_category().message(errno));
+    }
+    for (std::string line; std::getline(in, line);) {
+      const std::string_view text = base::trim(std::string_view(line).substr(0, line.find('#')));
+      if (!text.empty()) texts.emplace_back(text);
+    }
+  }
+  std::vector<Misbehaviour> now;
+  for (const std::string& text : texts) {
+    auto one = parse_one(rules_, text);
+    if (!one) return one.error();
+    now.push_back(one.take());
+  }
+  // The counts stay, also of what is over.
+  for (Misbehaviour& before : all_) {
+    const auto again = std::find_if(now.begin(), now.end(), [&](const Misbehaviour& one) {
+      return one.text == before.text && !one.over;
+    });
+    if (again != now.end()) {
+      again->happened += before.happened;
+    } else if (before.happened > 0) {
+      before.over = true;
+      now.push_back(before);
+    }
+  }
+  all_ = std::move(now);
+  return base::Ok{};
 }
 
 const Misbehaviour* Misbehaviours::strike(std::size_t rule, std::string_view word) {
   for (Misbehaviour& one : all_) {
-    if (one.rule != rule || (!word.empty() && one.word != word)) continue;
+    if (one.over || one.rule != rule || (!word.empty() && one.word != word)) continue;
     if (one.share < 1 && std::uniform_real_distribution<double>(0, 1)(random_) >= one.share) {
       continue;
     }

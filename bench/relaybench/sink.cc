@@ -66,7 +66,8 @@ class Sink {
   }
 
   void run() {
-    const Signals signals(place_.loop, {SIGINT, SIGTERM, SIGUSR1}, [this](int number) {
+    const Signals signals(place_.loop, {SIGINT, SIGTERM, SIGUSR1, SIGHUP}, [this](int number) {
+      if (number == SIGHUP) return reread();
       if (number != SIGUSR1) return place_.loop.stop();
       place_.ids.flush();
       std::cerr << report() << std::flush;
@@ -88,6 +89,13 @@ class Sink {
   }
 
  private:
+  void reread() {
+    const base::Status read = place_.misbehaviours.reread();
+    std::cerr << "relaybench sink: "
+              << (read ? "misbehaviours read anew" : "nothing changed: " + read.message())
+              << std::endl;
+  }
+
   void accept(int fd) {
     ++place_.counts.connections;
     ++place_.counts.open;
@@ -137,7 +145,7 @@ class Sink {
 }  // namespace
 
 int run_sink(const SinkOptions& options) {
-  auto misbehaviours = Misbehaviours::parse(kSinkRules, options.misbehave);
+  auto misbehaviours = Misbehaviours::parse(kSinkRules, options.misbehave, options.misbehave_file);
   if (!misbehaviours) throw std::runtime_error(misbehaviours.message());
   Sink(options, misbehaviours.take()).run();
   return 0;

@@ -22,6 +22,7 @@ struct SinkOptions {
   std::uint64_t messages = 0;  // ends by itself after so many; 0: never
   std::string ids;
   std::vector<std::string> misbehave;
+  std::string misbehave_file;  // more of them, read anew on SIGHUP
   bool json = false;
 };
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 
 namespace base {
 
@@ -20,6 +21,23 @@ class SystemClock final : public Clock {
  public:
   [[nodiscard]] std::int64_t wall_ms() const override;
   [[nodiscard]] std::int64_t steady_ms() const override;
+};
+
+// A wall clock that is never set back: when somebody sets the real one back by so much, this one
+// stays so much ahead of it until it is set forward again, or the process ends. For due times and
+// expiry alone: what was to be tried in a minute is tried in a minute, and nothing waits for hours
+// that come twice. What others read (dates, signatures) is of the real clock.
+class DueClock final : public Clock {
+ public:
+  explicit DueClock(const Clock& real);  // which outlives it
+  [[nodiscard]] std::int64_t wall_ms() const override;
+  [[nodiscard]] std::int64_t steady_ms() const override;
+
+ private:
+  const Clock& real_;
+  mutable std::mutex mutex_;
+  mutable std::int64_t seen_wall_ms_, seen_steady_ms_;
+  mutable std::int64_t ahead_ms_ = 0;
 };
 
 // For tests: stands still until told.

@@ -71,6 +71,13 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(segment_size, kOctets, 256 * kMiB, "a segment file is closed when it is this long")            \
   X(queue_map_size, kOctets, 64 * kGiB, "address space of the queue's database, not memory")       \
   X(queue_list, kCount, 1000, "rows of one answer of `queue list`")                                \
+  /* Loops (product rule A5) */                                                                    \
+  X(loop_pair_messages, kCount, 20, "from one sender to one address in loop_pair_window")          \
+  X(loop_pair_window, kMilliseconds, 1 * kHour, "people do not write that often; machines do")     \
+  X(loop_pairs, kCount, 100000, "pairs of sender and address remembered; the oldest go first")     \
+  X(partners, kCount, 100, "partner addresses and domains of one tenant or domain")                \
+  X(report_size, kOctets, 256 * kKiB, "of an incoming delivery report that is read as one")        \
+  X(bounce_original, kOctets, 1 * kMiB, "RET=FULL: a longer message is returned by its header only") \
   /* SMTP out (RFC 5321 4.5.3.2) */                                                               \
   X(connect_timeout, kMilliseconds, 30 * kSecond, "TCP connect to one address of a smarthost")     \
   X(greeting_timeout, kMilliseconds, 5 * kMinute, "RFC 5321 4.5.3.2.1")                            \

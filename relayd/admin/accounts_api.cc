@@ -192,6 +192,22 @@ class AccountsApi {
     if (!secret.ok()) return refuse(exchange, secret.error());
     exchange->reply(200, {{"webhook_secret", *secret}});
   }
+  // {"owner": ..., "partners": [...]} of a domain, or of a tenant for all its domains.
+  void partners(const ExchangePtr& exchange) const {
+    const std::string& owner = exchange->arguments[0];
+    const auto snapshot = accounts();
+    const policy::Domain* domain = snapshot->domain(normal_domain(owner));
+    const policy::Tenant* tenant = snapshot->tenant(owner);
+    if (domain == nullptr && tenant == nullptr) return missing(exchange, "tenant or domain");
+    exchange->reply(200, {{"owner", owner},
+                          {"partners", domain == nullptr ? tenant->partners : domain->partners}});
+  }
+  void add_partner(const ExchangePtr& exchange) const {
+    change_partner(exchange, &policy::AccountStore::add_partner);
+  }
+  void remove_partner(const ExchangePtr& exchange) const {
+    change_partner(exchange, &policy::AccountStore::remove_partner);
+  }
   void end_old_secrets(const ExchangePtr& exchange) const {
     const auto ended = options_.accounts->end_old_webhook_secrets(exchange->arguments[0]);
     if (!ended.ok()) return refuse(exchange, ended.error());
@@ -200,6 +216,15 @@ class AccountsApi {
 
  private:
   [[nodiscard]] policy::AccountsSnapshot accounts() const { return options_.accounts->snapshot(); }
+
+  using ChangePartner = base::Result<bool> (policy::AccountStore::*)(std::string_view,
+                                                                     std::string_view);
+  void change_partner(const ExchangePtr& exchange, ChangePartner change) const {
+    const auto changed =
+        (options_.accounts->*change)(exchange->arguments[0], exchange->arguments[1]);
+    if (!changed.ok()) return refuse(exchange, changed.error());
+    partners(exchange);
+  }
 
   using PausedBackends = std::map<std::string, PausedBackend>;
   [[nodiscard]] PausedBackends paused_backends() const {
@@ -262,6 +287,9 @@ void register_accounts(Router& router, const AdminOptions& options) {
   route("POST", "/v1/backends/*/rotate-secret", &AccountsApi::rotate_secret);
   route("POST", "/v1/backends/*/end-old-secret", &AccountsApi::end_old_secrets);
   route("POST", "/v1/backends/*/resume", &AccountsApi::resume_backend);
+  route("GET", "/v1/partners/*", &AccountsApi::partners);
+  route("POST", "/v1/partners/*/*", &AccountsApi::add_partner);
+  route("DELETE", "/v1/partners/*/*", &AccountsApi::remove_partner);
 }
 
 }  // namespace admin

@@ -127,6 +127,7 @@ json to_json(const policy::Domain& domain) {
               {"mode", policy::name(domain.mode)},
               {"inbound", policy::name(domain.inbound)},
               {"trusted_authserv_ids", domain.trusted_authserv_ids},
+              {"partners", domain.partners},
               {"addresses", json::array()},
               {"credentials", credentials_json(domain.credentials)},
               {"dkim_keys", json::array()}};
@@ -142,6 +143,7 @@ json to_json(const policy::Tenant& tenant) {
   json row = {{"name", tenant.name},
               {"backend", backend_json(tenant)},
               {"credentials", credentials_json(tenant.credentials)},
+              {"partners", tenant.partners},
               {"domains", json::array()}};
   for (const auto& [domain_name, domain] : tenant.domains) row["domains"].push_back(domain_name);
   return row;

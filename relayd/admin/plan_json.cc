@@ -168,13 +168,15 @@ policy::AddressPlan read_address(const json& value, const std::string& path) {
 }
 
 policy::DomainPlan read_domain(const json& value, const std::string& path) {
-  const Table table(value, path,
-                    {"name", "mode", "inbound", "trusted_authserv_ids", "smarthost", "address"});
+  const Table table(
+      value, path,
+      {"name", "mode", "inbound", "trusted_authserv_ids", "partners", "smarthost", "address"});
   policy::DomainPlan plan;
   plan.name = table.needed_text("name");
   plan.mode = table.word("mode", policy::parse_mode, "two-way or outbound-only");
   plan.inbound = table.word("inbound", policy::parse_inbound_mode, "standard, enhanced or strict");
   plan.trusted_authserv_ids = table.texts("trusted_authserv_ids");
+  plan.partners = table.texts("partners");
   if (const json* smarthost = table.child("smarthost")) {
     plan.smarthost = read_smarthost(*smarthost, table.at("smarthost"));
   }
@@ -185,7 +187,7 @@ policy::DomainPlan read_domain(const json& value, const std::string& path) {
 }
 
 policy::TenantPlan read_tenant(const json& value, const std::string& path) {
-  const Table table(value, path, {"name", "backend", "domain"});
+  const Table table(value, path, {"name", "backend", "partners", "domain"});
   policy::TenantPlan plan;
   plan.name = table.needed_text("name");
   if (const json* child = table.child("backend")) {
@@ -193,6 +195,7 @@ policy::TenantPlan read_tenant(const json& value, const std::string& path) {
     plan.backend_url = backend.text("url").value_or("");
     plan.format = backend.word("format", policy::parse_ticket_format, "json, rfc822 or mailgun");
   }
+  plan.partners = table.texts("partners");
   table.each("domain", [&](const json& row, const std::string& where) {
     plan.domains.push_back(read_domain(row, where));
   });

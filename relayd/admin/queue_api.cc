@@ -39,12 +39,22 @@ std::optional<base::Id> message_id(const ExchangePtr& exchange) {
   return id;
 }
 
+// LMDB reads nothing any more once its meta page could not be written: what cannot be seen then is
+// not gone, and must not be reported as if it were. True: 503 has been answered.
+bool refuse_where_unreadable(const AdminOptions& options, const ExchangePtr& exchange) {
+  const queue::Health health = options.store->health();
+  if (health.failure != queue::Failure::kFailed) return false;
+  exchange->refuse(503, "the queue may not be readable before a restart: " + health.reason);
+  return true;
+}
+
 void list(const AdminOptions& options, const ExchangePtr& exchange) {
   auto filter = queue_filter(options, exchange);
   const auto most = filter ? row_limit(options, exchange) : std::nullopt;
   if (!most) return;
   filter->rows_max = *most;
   const queue::Listing listing = options.store->list(*filter);
+  if (listing.total == 0 && refuse_where_unreadable(options, exchange)) return;
   json rows = json::array();
   for (const queue::Row& row : listing.rows) rows.push_back(row_json(row.message, row.delivery));
   exchange->reply(200, {{"messages", std::move(rows)}, {"total", listing.total}});
@@ -55,6 +65,7 @@ std::optional<queue::Message> find(const AdminOptions& options, const ExchangePt
   const auto id = message_id(exchange);
   if (!id) return std::nullopt;
   auto message = options.store->find(*id);
+  if (!message && refuse_where_unreadable(options, exchange)) return std::nullopt;
   if (!message) exchange->refuse(404, "there is no message " + id->str() + " in the queue");
   return message;
 }

@@ -13,12 +13,6 @@ namespace {
 
 constexpr std::int64_t kEventLifeMs = 5 * base::kDay;
 
-bool notify_names(std::string_view notify, std::string_view word) {
-  const auto words = base::split(notify, ',');
-  return std::any_of(words.begin(), words.end(),
-                     [&](std::string_view one) { return base::iequals(one, word); });
-}
-
 // A short message for back ends that take nothing else.
 std::string as_mail(const Settings& settings, const Notice& notice, const std::string& to,
                     const std::string& id, std::int64_t now_ms) {
@@ -55,15 +49,6 @@ std::vector<FailedRecipient> recipients_of(const queue::Message& message, const 
   return told;
 }
 
-std::string in_words(std::string_view what, const std::vector<FailedRecipient>& recipients) {
-  std::string text(what);
-  for (const FailedRecipient& one : recipients) {
-    text += "\n\n<" + base::printable(one.recipient.address, 900) + ">\n    " +
-            base::printable(one.diagnostic, 900);
-  }
-  return text;
-}
-
 }  // namespace
 
 bool wants_delay_notice(const queue::Message& message, const mail::Recipient& recipient) {
@@ -97,7 +82,7 @@ void add_notices(const Workplace& workplace, const Settings& settings,
   notice.domain = message.domain;
   notice.support_address = message.support_address;
   notice.related_id = message.id.str();
-  const auto add = [&](const char* event, const char* action, const char* words,
+  const auto add = [&](const char* event, const char* action,
                        const std::vector<FailedRecipient>& told, const std::string& more) {
     if (told.empty()) return;
     notice.event = event;
@@ -105,15 +90,17 @@ void add_notices(const Workplace& workplace, const Settings& settings,
         headers.empty() ? stored_headers(workplace, settings, message) : headers;
     notice.details = report_details(message, told, original, action);
     notice.details.insert(notice.details.size() - 1, more);
-    notice.text = in_words(words, told);
+    const ReportJob report{message, told, action, original, settings.hostname, {}, now_ms, now_ms};
+    notice.report = &report;
     update.also.push_back(make_event(workplace, settings, notice));
+    notice.report = nullptr;
   };
   if (!update.finished && delay_notice_due(message, delivery, now_ms)) {
     const std::string more = R"(,"arrival":")" + base::format_rfc3339(message.arrival_ms) +
                              R"(","next_attempt":")" +
                              base::format_rfc3339(update.next_attempt_ms) + R"(","expiry":")" +
                              base::format_rfc3339(message.expiry_ms) + '"';
-    add("message.delayed", "delayed", "This message is delayed; it will be tried again.",
+    add("message.delayed", "delayed",
         recipients_of(message, judged, queue::RecipientState::kPending, wants_delay_notice, "4.0.0",
                       remote),
         more);
@@ -121,7 +108,7 @@ void add_notices(const Workplace& workplace, const Settings& settings,
   if (!update.finished) {
     update.next_attempt_ms = cap_next_attempt_ms(message, update.next_attempt_ms, now_ms);
   }
-  add("message.delivered", "relayed", "This message was taken over by the smarthost.",
+  add("message.delivered", "relayed",
       recipients_of(message, judged, queue::RecipientState::kDelivered, wants_success_notice,
                     "2.0.0", remote),
       "");
@@ -151,7 +138,15 @@ queue::NewMessage make_event(const Workplace& workplace, const Settings& setting
   if (tenant != nullptr && tenant->backend.format != policy::TicketFormat::kJson) {
     event.content = workplace.store->begin_content();
     // Where it cannot be kept, submitting it fails, which is seen there.
-    (void)event.content->append(as_mail(settings, notice, to, message.id.str(), now_ms));
+    const std::string id = message.id.str();
+    if (notice.report != nullptr) {
+      ReportJob job = *notice.report;
+      job.report_id = id;
+      const Report report = make_report(job);
+      (void)event.content->append(report.head + report.tail);
+    } else {
+      (void)event.content->append(as_mail(settings, notice, to, id, now_ms));
+    }
   }
   queue::Delivery delivery;
   delivery.destination = "backend:" + notice.tenant;

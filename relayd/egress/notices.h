@@ -42,6 +42,7 @@ struct Notice {
   std::string event;  // "connector.locked"
   std::string details, text;
   std::string related_id;
+  const ReportJob* report = nullptr;  // in place of `text`: an event about recipients
 };
 queue::NewMessage make_event(const Workplace& workplace, const Settings& settings,
                              const Notice& notice);

@@ -7,8 +7,6 @@
 namespace egress {
 namespace {
 
-constexpr int kExpiredCode = 554;
-
 std::string status_of(const smtp::Reply& reply) {
   if (!reply.enhanced.empty()) return reply.enhanced;
   return reply.permanent() ? "5.0.0" : "4.0.0";
@@ -59,11 +57,11 @@ Judged judge_replies(const queue::Message& message, const queue::Delivery& deliv
       judged.failed.push_back({recipient, status_of(reply), reply.str(), std::string(remote)});
     } else if (expired) {
       update.note.expired = true;
-      status.state = queue::RecipientState::kFailed;  // RFC 3463: 5.4.7 delivery time expired
-      judged.failed.push_back({recipient, "5.4.7",
-                               std::to_string(kExpiredCode) +
-                                   " 5.4.7 given up: queue.expire has passed; last: " + reply.str(),
-                               std::string(remote)});
+      // RFC 3463 3.5: delivery time expired; a persistent transient failure all the same.
+      status.state = queue::RecipientState::kFailed;
+      judged.failed.push_back({recipient, "4.4.7",
+                               "given up: queue.expire has passed; last: " + reply.str(),
+                               std::string(remote), remote.empty() ? std::string() : reply.str()});
     } else {
       update.finished = false;
       update.last_reply = reply.str();
@@ -79,11 +77,15 @@ Judged judge_replies(const queue::Message& message, const queue::Delivery& deliv
 }
 
 Judged judge_no_attempt(const queue::Message& message, const queue::Delivery& delivery,
-                        const std::string& why, std::string_view remote,
+                        const std::string& why, std::string_view /*remote*/,
                         const std::vector<std::int64_t>& retry_ms, std::int64_t now_ms) {
   const std::vector<smtp::Reply> replies(pending_recipients(delivery).size(),
                                          smtp::Reply{451, "4.4.1", why});
-  Judged judged = judge_replies(message, delivery, replies, remote, retry_ms, now_ms);
+  // No server has said anything about these recipients.
+  Judged judged = judge_replies(message, delivery, replies, {}, retry_ms, now_ms);
+  for (FailedRecipient& failed : judged.failed) {
+    failed.diagnostic = "given up: queue.expire has passed; last: " + why;
+  }
   for (queue::RecipientStatus& recipient : judged.update.recipients) recipient.last_reply = why;
   judged.update.last_reply = why;
   return judged;

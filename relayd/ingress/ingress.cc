@@ -1,9 +1,14 @@
 #include "relayd/ingress/ingress.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "core/base/log.h"
 
 namespace ingress {
 namespace {
+
+constexpr std::int64_t kComplaintMs = 10 * base::kSecond;
 
 const smtp::Reply kTooMany{421, "4.3.2", "too many sessions; try again in a minute"};
 const smtp::Reply kTooManyFromAddress{
@@ -40,6 +45,7 @@ void Ingress::use(std::shared_ptr<const Settings> settings) { settings_ = std::m
 
 void Ingress::accept(const ListenerOptions& options, int fd, const net::SocketAddress& peer) {
   accepted_.add();
+  if (fd >= workplace_.descriptor_max) return turn_away(options, fd, peer);
   const std::string ip = peer.ip();
   const smtp::Reply* refusal = nullptr;
   switch (workplace_.census->enter(ip, settings_->limits)) {
@@ -57,6 +63,19 @@ void Ingress::accept(const ListenerOptions& options, int fd, const net::SocketAd
   Session* raw = session.get();
   sessions_.emplace(raw, Guest{std::move(session), ip, refusal == nullptr});
   raw->start(refusal);
+}
+
+// No session, no buffers: the descriptor is free again at once.
+void Ingress::turn_away(const ListenerOptions& options, int fd, const net::SocketAddress& peer) {
+  if (options.tls != ListenerTls::kImplicit) {
+    const std::string said = kTooMany.str() + "\r\n";
+    static_cast<void>(::send(fd, said.data(), said.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+  }
+  ::close(fd);
+  if (workplace_.clock->steady_ms() < complain_again_ms_) return;
+  complain_again_ms_ = workplace_.clock->steady_ms() + kComplaintMs;
+  base::log_warning("session turned away: file descriptors run out, raise the limit of open files",
+                    {{"remote_ip", peer.ip()}, {"descriptor", fd}});
 }
 
 void Ingress::ended(Session* session) {

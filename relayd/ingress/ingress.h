@@ -33,6 +33,7 @@ class Ingress {
 
  private:
   void accept(const ListenerOptions& options, int fd, const net::SocketAddress& peer);
+  void turn_away(const ListenerOptions& options, int fd, const net::SocketAddress& peer);
   void ended(Session* session);
 
   const Workplace workplace_;
@@ -51,6 +52,7 @@ class Ingress {
   std::unique_ptr<net::Timer> stop_timer_;
   std::function<void()> on_stopped_;
   base::Metric& accepted_;
+  std::int64_t complain_again_ms_ = 0;  // steady
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

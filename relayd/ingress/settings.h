@@ -4,7 +4,10 @@
 #pragma once
 
 #include <atomic>
+#include <climits>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,7 @@
 #include "policy/account_store.h"
 #include "policy/judgement.h"
 #include "policy/login.h"
+#include "policy/pair_rate.h"
 #include "queue/store.h"
 
 namespace ingress {
@@ -45,9 +49,18 @@ struct Workplace {
   std::shared_ptr<dkim::Library> dkim;
   base::IdGenerator* ids = nullptr;
   base::WorkerPool* crypto = nullptr;
+  policy::PairRate* pairs = nullptr;  // of all loops
+  std::string sent_key;               // policy/sent_tag.h
+  // The queue id of a message that was sent for the tenant under that Message-ID; may be empty:
+  // then reports are tied by ENVID only. Any thread.
+  std::function<std::optional<std::string>(const std::string& tenant,
+                                           const std::string& message_id)>
+      find_sent;
   SessionCensus* census = nullptr;
   const base::Clock* clock = nullptr;
+  const base::Clock* due_clock = nullptr;  // of due times and expiry
   base::Metrics* metrics = nullptr;
+  int descriptor_max = INT_MAX;  // sessions leave those from here on to the rest of the program
 };
 
 enum class Role { kMx, kSubmission };

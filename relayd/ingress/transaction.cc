@@ -8,6 +8,9 @@
 #include "core/mail/received.h"
 #include "policy/original_recipient.h"
 #include "policy/permission.h"
+#include "policy/sent_tag.h"
+#include "relayd/ingress/delivery_events.h"
+#include "relayd/ingress/loops.h"
 
 namespace ingress {
 namespace {
@@ -80,6 +83,12 @@ smtp::Reply Transaction::add_recipient(const mail::Recipient& recipient) {
       return {452, "4.5.3",
               "one domain per message: send to this recipient in a transaction of its own"};
     }
+    const policy::Domain* domain = accounts_->domain(address->domain);
+    if (auto refusal = refuse_partner(workplace_, *accounts_, *domain, message)) return *refusal;
+  } else if (peer.credential != nullptr) {  // revoked in mid-session: refused at the end of data
+    auto refusal = suppress_partner(workplace_, *accounts_, peer.credential->tenant,
+                                    recipient.address, message);
+    if (refusal) return *refusal;
   }
   message.envelope.recipients.push_back(recipient);
   return {250, "2.1.5", "recipient ok"};
@@ -131,6 +140,8 @@ void Transaction::end_of_headers(std::size_t) {
   }
   headers_ = headers.take();
   if (static_cast<std::int64_t>(headers_.count("Received")) > limits.received_fields) {
+    note_loop(workplace_, "hops", message_.message, message_.message.envelope.mail_from,
+              message_.message.support_address);
     refuse(554, "5.4.6",
            "too many hops: the message has passed " + std::to_string(headers_.count("Received")) +
                " servers; look for a loop");
@@ -151,6 +162,10 @@ void Transaction::begin_inbound() {
                                  /*own_domain_only=*/!client_.credential_id.empty());
   if (const policy::SupportAddress* address = accounts_->address(message.support_address)) {
     message.domain = address->domain;
+  }
+  if (const policy::Domain* domain = accounts_->domain(message.domain)) {
+    const auto refusal = refuse_partner_author(workplace_, *accounts_, *domain, headers_, message);
+    if (refusal) return refuse(refusal->code, refusal->enhanced, refusal->text);
   }
   InquiryFacts facts;
   facts.ip = client_.ip;
@@ -188,6 +203,17 @@ void Transaction::begin_outbound() {
   message.domain = sending.domain->name;
   message.support_address = sending.address->address;
   domain_ = "smarthost:" + sending.route.key;
+  suppressed_ = suppress_automatic(workplace_, headers_, message);
+  if (message.envelope.recipients.empty()) {
+    refuse(550, "5.7.1",
+           "Suppressed: automatic mail to who writes to " + message.support_address +
+               " too often (limits.loop_pair_messages in limits.loop_pair_window); a loop is "
+               "likely, mail of people passes");
+    return;
+  }
+  if (message.envelope.envid.empty()) {
+    message.envelope.envid = policy::make_sent_tag(workplace_.sent_key, message.tenant, message.id);
+  }
   for (const auto& [selector, key] : sending.domain->dkim_keys) {
     if (key.active) keys_.push_back(key);
   }
@@ -242,10 +268,18 @@ void Transaction::judged(const policy::Judgement& judgement) {
   if (judgement.out_of_time) {
     base::log_warning("judgement out of time", {{"id", id_.str()}, {"helo", client_.helo}});
   }
-  message_.message.judgement = policy::authentication_json(judgement);
+  std::string& document = message_.message.judgement;
+  document = policy::authentication_json(judgement);
+  if (!make_delivery_event(workplace_, *settings_, headers_, message_) &&
+      writes_too_often(workplace_, headers_, message_.message)) {
+    document.insert(document.size() - 1,
+                    document.size() > 2 ? R"(,"loop":"rate")" : R"("loop":"rate")");
+  }
   std::string& text = message_.note.text;
   text = policy::name(judgement.disposition);
-  for (const std::string& reason : judgement.reasons) text += (&reason == &judgement.reasons.front() ? ": " : "; ") + reason;
+  for (const std::string& reason : judgement.reasons) {
+    text += (&reason == &judgement.reasons.front() ? ": " : "; ") + reason;
+  }
   commit(policy::authentication_results(judgement, settings_->hostname));
 }
 
@@ -286,12 +320,12 @@ std::string Transaction::received() const {
   const auto& recipients = message_.message.envelope.recipients;
   return mail::format_received(
       {client_.helo, client_.ip, settings_->hostname, client_.protocol, client_.tls, id_.str(),
-       recipients.size() == 1 ? recipients.front().address : "", message_.message.arrival_ms});
+       recipients.size() == 1 ? recipients.front().address : "", workplace_.clock->wall_ms()});
 }
 
 void Transaction::commit(std::string prefix_above_received) {
   queue::Message& message = message_.message;
-  message.arrival_ms = workplace_.clock->wall_ms();
+  message.arrival_ms = workplace_.due_clock->wall_ms();
   message.expiry_ms = message.arrival_ms + settings_->expire_ms;
   message_.prefix = std::move(prefix_above_received) + received();
   message_.note.message_id = headers_.value("Message-ID").value_or(std::string());
@@ -319,7 +353,11 @@ void Transaction::commit(std::string prefix_above_received) {
 
 void Transaction::committed(queue::Failure failure) {
   if (failure == queue::Failure::kNone) {
-    reply({250, "2.0.0", "queued as " + id_.str()});
+    std::string text = "queued as " + id_.str();
+    if (suppressed_ > 0) {
+      text += "; not for " + std::to_string(suppressed_) + " recipients: loop suppressed";
+    }
+    reply({250, "2.0.0", text});
   } else {
     base::log_warning("not queued", {{"id", id_.str()}});
     reply(store_refusal(failure));

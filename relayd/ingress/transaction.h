@@ -72,6 +72,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   bool in_headers_ = true;
   int separator_left_ = 2;  // octets of the empty line between header and body still to pass
   std::uint64_t size_ = 0;
+  std::size_t suppressed_ = 0;  // outbound: recipients that were taken out (loops.h)
   mail::Headers headers_;
   std::optional<smtp::Reply> refusal_;
 

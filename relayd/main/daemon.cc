@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <csignal>
 #include <filesystem>
 #include <stdexcept>
@@ -22,6 +23,7 @@ namespace relayd {
 namespace {
 
 constexpr std::size_t kDuePage = 10'000;
+constexpr rlim_t kDescriptorsKept = 4096;
 
 // A part that could not be made is a reason not to start.
 template <typename T>
@@ -78,11 +80,15 @@ certs::TlsContext server_tls(const configuration::Configuration& c) {
   return need(certs::make_server_context(c.tls.certificate, c.tls.key, "relayd/" + c.hostname));
 }
 
-void raise_file_limit() {
+// As many files as may be had. A quarter of them is not for sessions, so that a crowd at the door
+// never keeps the queue from its files, nor mail from going out: the first number of that quarter.
+int raise_file_limit() {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return INT_MAX;
   limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t kept = std::min<rlim_t>(limit.rlim_cur / 4, kDescriptorsKept);
+  return static_cast<int>(std::min<rlim_t>(limit.rlim_cur - kept, INT_MAX));
 }
 
 void make_private_directory(const std::string& path) {
@@ -126,6 +132,7 @@ struct Daemon::State {
   const std::string configuration_path;
   const int signals = signal_fd();
   base::SystemClock clock;
+  base::DueClock due_clock{clock};
   base::Metrics metrics;
   base::IdGenerator ids{clock};
   std::unique_ptr<certs::Sealer> sealer;
@@ -133,6 +140,7 @@ struct Daemon::State {
   std::unique_ptr<policy::LoginService> logins;
   std::shared_ptr<dkim::Library> dkim;
   std::unique_ptr<ingress::SessionCensus> census;
+  std::unique_ptr<policy::PairRate> pairs;
   net::Loop main_loop;
   std::unique_ptr<dns::Resolver> main_resolver;
   std::vector<std::unique_ptr<LoopThread>> smtp_loops;
@@ -144,6 +152,7 @@ struct Daemon::State {
   std::unique_ptr<base::WorkerPool> crypto;  // its tasks post to the loops
   std::unique_ptr<admin::AdminServer> admin_server;
   std::unique_ptr<net::FdWatch> signal_watch;
+  int descriptor_max = 0;
   bool ready = false;
   bool stopping = false;
 };
@@ -158,7 +167,7 @@ Daemon::Daemon(configuration::Configuration configuration, std::string configura
 Daemon::~Daemon() = default;
 
 void Daemon::State::open() {
-  raise_file_limit();
+  descriptor_max = raise_file_limit();
   make_private_directory(c.state_dir);
   sealer = std::make_unique<certs::Sealer>(need(certs::Sealer::open(c.state_dir + "/secrets")));
   policy::AccountStoreOptions account_options;
@@ -174,6 +183,7 @@ void Daemon::State::open() {
   census = std::make_unique<ingress::SessionCensus>(metrics);
   main_resolver =
       need(dns::make_unbound_resolver(main_loop, {c.dns.servers, c.limits.dns_timeout}));
+  pairs = std::make_unique<policy::PairRate>(c.limits);
   const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
   const std::size_t loops = c.loops > 0 ? static_cast<std::size_t>(c.loops) : cores;
   for (std::size_t i = 0; i < loops; ++i) smtp_loops.push_back(std::make_unique<LoopThread>(c));
@@ -182,7 +192,7 @@ void Daemon::State::open() {
   queue::StoreOptions queue_options;
   queue_options.directory = c.state_dir + "/queue";
   queue_options.limits = &c.limits;
-  queue_options.clock = &clock;
+  queue_options.clock = &due_clock;
   queue_options.metrics = &metrics;
   queue_options.trail_keep_ms = c.queue.trail_ms;
   store = need(queue::Store::open(std::move(queue_options)));
@@ -194,7 +204,7 @@ void Daemon::State::open() {
   outward.store = store.get();
   outward.accounts = accounts.get();
   outward.ids = &ids;
-  outward.clock = &clock;
+  outward.clock = &due_clock;
   outward.metrics = &metrics;
   scheduler = std::make_unique<egress::Scheduler>(
       outward, egress_settings(c, need(certs::make_client_context(c.tls.trust))));
@@ -203,12 +213,14 @@ void Daemon::State::open() {
   options.loop = &tickets_loop->loop;
   options.store = store.get();
   options.accounts = accounts.get();
-  options.clock = &clock;
+  options.clock = &due_clock;
+  options.wall_clock = &clock;
   options.limits = &c.limits;
   options.metrics = &metrics;
   options.resolver = tickets_loop->resolver.get();
   options.retry_ms = c.queue.retry_ms;
   options.trust_paths = c.tls.trust;
+  options.marker_headers = c.outbound.marker_headers;
   hand_off = std::make_unique<tickets::HandOff>(options);
 
   store->on_waiting([this](const std::string& destination, const base::Id& id, std::uint32_t index,
@@ -230,7 +242,11 @@ void Daemon::State::listen() {
     inward.ids = &ids;
     inward.crypto = crypto.get();
     inward.census = census.get();
+    inward.pairs = pairs.get();
+    inward.sent_key = sealer->derive("sent");
     inward.clock = &clock;
+    inward.due_clock = &due_clock;
+    inward.descriptor_max = descriptor_max;
     inward.metrics = &metrics;
     ingresses.push_back(std::make_unique<ingress::Ingress>(inward, settings));
     for (const auto& listener : c.listeners) {

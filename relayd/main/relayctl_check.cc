@@ -82,8 +82,9 @@ std::string server_of(const std::string& text) {
                                   0, NI_NUMERICHOST) == 0;
     freeaddrinfo(found);
     if (!good) continue;
-    const std::string address = ip.data();
-    return (family == AF_INET6 ? "[" + address + "]" : address) + ":" + port;
+    std::string address = family == AF_INET6 ? "[" : "";
+    address.append(ip.data()).append(family == AF_INET6 ? "]:" : ":").append(port);
+    return address;
   }
   throw Failure("--dns " + text + ": there is no such host; write HOST:PORT");
 }

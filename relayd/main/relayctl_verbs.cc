@@ -50,6 +50,7 @@ class Verbs {
     add_address();
     add_smarthost();
     add_backend();
+    add_partner();
     add_credential();
     add_dkim();
     add_queue_verbs(app_, chosen_);
@@ -258,8 +259,10 @@ class Verbs {
 
   void add_backend() {
     CLI::App& backend = group("backend", "where tickets go");
-    add_standard(backend, "backends", "TENANT", {"tenant", "url", "format", "webhook_secrets", "paused", "next_probe", "last_reply"},
-                 false);
+    add_standard(
+        backend, "backends", "TENANT",
+        {"tenant", "url", "format", "webhook_secrets", "paused", "next_probe", "last_reply"},
+        false);
     verb(
         backend, "add", "another URL or format for a tenant that is there",
         [](Context& c, Values& v) {
@@ -293,6 +296,36 @@ class Verbs {
     };
     order("end-old-secret", "only the newest webhook secret signs from now on");
     order("resume", "ask a paused back end again now");
+  }
+
+  void add_partner() {
+    CLI::App& partner =
+        group("partner", "addresses and domains that share tickets: no mail to or from");
+    const auto owner = [](CLI::App& command, Values& v) {
+      command.add_option("TENANT|DOMAIN", v.name)->required();
+    };
+    const auto both = [owner](CLI::App& command, Values& v) {
+      owner(command, v);
+      command.add_option("ADDRESS|DOMAIN", v.second)->required();
+    };
+    verb(
+        partner, "list", "those of a domain, or of a tenant for all its domains",
+        [](Context& c, Values& v) {
+          show(c, c.client.get({"v1", "partners", v.name}), print_record);
+        },
+        owner);
+    verb(
+        partner, "add", "from now on its mail is refused and mail to it suppressed",
+        [](Context& c, Values& v) {
+          show(c, c.client.post({"v1", "partners", v.name, v.second}), print_record);
+        },
+        both);
+    verb(
+        partner, "remove", "mail flows again",
+        [](Context& c, Values& v) {
+          show(c, c.client.remove({"v1", "partners", v.name, v.second}), print_record);
+        },
+        both);
   }
 
   void add_credential() {

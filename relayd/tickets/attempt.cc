@@ -7,6 +7,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/id.h"
+#include "relayd/tickets/automated.h"
 
 namespace tickets {
 namespace {
@@ -87,7 +88,7 @@ void Attempt::walk() {
 Attempt::Step Attempt::walk_slice() {
   // Only an event of a mail shows its parts; for the others the header section is enough.
   const bool whole =
-      job_.format == policy::TicketFormat::kJson && job_.message.kind != queue::Kind::kBounce;
+      job_.format == policy::TicketFormat::kJson && job_.message.kind == queue::Kind::kInbound;
   for (std::size_t done = 0; done < kSlice;) {
     if (!whole && walk_->header_done()) return Step::kDone;
     const auto count = job_.content->read(offset_, std::span(buffer_));
@@ -105,17 +106,20 @@ Attempt::Step Attempt::walk_slice() {
 
 void Attempt::render() {
   timestamp_s_ = services_.clock->wall_ms() / 1000;
+  if (job_.message.kind == queue::Kind::kInbound) {
+    automated_ = automated_reason(parts_, job_.message, services_.marker_headers);
+  }
   switch (job_.format) {
     case policy::TicketFormat::kJson:
-      ticket_ = render_json(job_.message, parts_);
+      ticket_ = render_json(job_.message, parts_, automated_);
       break;
     case policy::TicketFormat::kRfc822:
-      ticket_ = render_rfc822(job_.message, parts_);
+      ticket_ = render_rfc822(job_.message, automated_);
       break;
     case policy::TicketFormat::kMailgun:
       ticket_ =
           render_mailgun(job_.message, parts_, job_.secrets.empty() ? "" : job_.secrets.front(),
-                         timestamp_s_, base::random_bytes(32));
+                         timestamp_s_, base::random_bytes(32), automated_);
       break;
   }
   parts_ = {};

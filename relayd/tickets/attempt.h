@@ -34,7 +34,8 @@ struct AttemptServices {
   dns::Resolver* resolver = nullptr;
   const base::Clock* clock = nullptr;
   const base::Limits* limits = nullptr;
-  certs::TlsContext trust;  // whose certificate store verifies https back ends
+  std::vector<std::string> marker_headers;  // see automated_reason()
+  certs::TlsContext trust;                  // whose certificate store verifies https back ends
 };
 
 struct AttemptJob {
@@ -53,6 +54,8 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   ~Attempt();  // lets go of a transfer in flight; `on_answer` is not called any more
   // `on_answer` comes exactly once, never before start() returns.
   void start();
+  // Why the ticket is flagged as automated; "" where it is not, or is not rendered yet.
+  [[nodiscard]] const std::string& automated() const { return automated_; }
 
  private:
   enum class Step { kMore, kDone, kFailed };
@@ -94,6 +97,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   std::optional<MimeWalk> walk_;
   MimeParts parts_;
   Ticket ticket_;
+  std::string automated_;
   std::optional<Body> body_;
   std::int64_t timestamp_s_ = 0;
   std::optional<WebhookSigner> signer_;

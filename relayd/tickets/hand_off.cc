@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -18,6 +19,8 @@ constexpr std::uint32_t kFailuresBeforePause = 8;
 // One connect to see whether a back end is there again is cheap: what waits for it should not wait
 // for hours after it came back.
 constexpr std::int64_t kDownPauseMax = 5 * base::kMinute;
+constexpr std::int64_t kNoRoomMs = base::kMinute;
+constexpr std::int64_t kRoomAgainMs = base::kSecond;
 // A back end that takes this long over a ticket is slow: see Schedule::set_slow.
 constexpr std::int64_t kSlowMs = 5 * base::kSecond;
 constexpr std::string_view kDestinationPrefix = "backend:";
@@ -56,9 +59,10 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     std::int64_t started_ms;  // steady
   };
   std::map<Key, UnderWay> attempts;
-  net::Timer slow_watch;  // looks for attempts under way that take long
+  net::Timer slow_watch;                            // looks for attempts under way that take long
   std::size_t settling = 0;                         // outcomes on their way to the disk
   std::map<std::string, std::string> fingerprints;  // of the paused endpoints
+  std::optional<std::int64_t> no_room_until_ms;     // steady; see waits_for_room()
   Pauses board;
   bool pumping = false;
   bool stopping = false;
@@ -68,8 +72,13 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   explicit State(HandOffOptions given)
       : options(std::move(given)),
         curl(*options.loop, static_cast<std::size_t>(options.limits->http_connections_total)),
-        services{options.loop,  &curl,          options.resolver,
-                 options.clock, options.limits, trust_or_throw(options.trust_paths)},
+        services{options.loop,
+                 &curl,
+                 options.resolver,
+                 options.wall_clock != nullptr ? options.wall_clock : options.clock,
+                 options.limits,
+                 options.marker_headers,
+                 trust_or_throw(options.trust_paths)},
         schedule(static_cast<std::size_t>(options.limits->http_connections),
                  static_cast<std::size_t>(options.limits->http_connections_total)),
         wake(*options.loop, [this] { pump(); }),
@@ -106,6 +115,9 @@ struct HandOff::State : std::enable_shared_from_this<State> {
 
   void pump() {
     if (pumping || stopping) return;
+    // What is handed over could not be written down until the restart that a poisoned store needs.
+    if (options.store->health().failure == queue::Failure::kFailed) return;
+    if (waits_for_room()) return wake.start_ms(kRoomAgainMs);
     pumping = true;
     while (const auto next = schedule.next(now())) begin(next->destination, next->key);
     pumping = false;
@@ -116,6 +128,18 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     } else {
       wake.stop();
     }
+  }
+
+  // An outcome found no room on the disk: what would be handed over now would be so again and
+  // again. After a while it is tried all the same, for it may be the removal that makes room.
+  [[nodiscard]] bool waits_for_room() {
+    if (!no_room_until_ms) return false;
+    if (options.store->health().failure == queue::Failure::kFull &&
+        options.clock->steady_ms() < *no_room_until_ms) {
+      return true;
+    }
+    no_room_until_ms.reset();
+    return false;
   }
 
   void gone(const std::string& destination, const Key& key) {
@@ -177,7 +201,9 @@ struct HandOff::State : std::enable_shared_from_this<State> {
           attempts.erase(key);
           schedule.set_slow(destination, options.clock->steady_ms() - keep.started_ms >= kSlowMs);
           in_flight.set(static_cast<std::int64_t>(attempts.size()));
-          settle(destination, key, delivery, message, classify(answer), answer);
+          const Outcome outcome = classify(answer);
+          if (outcome == Outcome::kDelivered) note_automated(key, keep.attempt->automated());
+          settle(destination, key, delivery, message, outcome, answer);
           pump();
           finish_stop();
         });
@@ -185,6 +211,17 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     if (!slow_watch.running()) slow_watch.start_ms(base::kSecond);
     in_flight.set(static_cast<std::int64_t>(attempts.size()));
     attempt->start();
+  }
+
+  void note_automated(const Key& key, const std::string& reason) {
+    if (reason.empty()) return;
+    // The reason up to its own words: they are a stranger's, and would be labels without end.
+    const std::string kind = reason.substr(0, reason.find(':'));
+    options.metrics
+        ->counter("relayd_tickets_automated_total", "Tickets flagged as written by a machine",
+                  "reason=\"" + kind + "\"")
+        .add();
+    base::log_info("ticket is automated", {{"id", key.id.str()}, {"reason", reason}});
   }
 
   // What one answer means for the ticket and for its endpoint, then to the disk.
@@ -274,8 +311,10 @@ struct HandOff::State : std::enable_shared_from_this<State> {
                       {{"destination", destination},
                        {"reply", reply},
                        {"next_attempt", until_text},
-                       {"advice", "look at its URL and its webhook secret; the tickets wait; when "
-                                  "it is mended: relayctl backend resume " + tenant}});
+                       {"advice",
+                        "look at its URL and its webhook secret; the tickets wait; when "
+                        "it is mended: relayctl backend resume " +
+                            tenant}});
     } else {
       base::log_warning(
           "back end paused",
@@ -358,6 +397,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
       base::log_error("outcome of a ticket not written",
                       {{"id", key.id.str()}, {"destination", destination}});
       schedule.again(destination, key, now() + back_off_ms(0));
+      no_room_until_ms = options.clock->steady_ms() + kNoRoomMs;
     }
     pump();
     finish_stop();

@@ -29,12 +29,14 @@ struct HandOffOptions {
   net::Loop* loop = nullptr;
   queue::Store* store = nullptr;
   const policy::AccountStore* accounts = nullptr;
-  const base::Clock* clock = nullptr;
+  const base::Clock* clock = nullptr;       // of due times
+  const base::Clock* wall_clock = nullptr;  // of time stamps; null: the same
   const base::Limits* limits = nullptr;
   base::Metrics* metrics = nullptr;
-  dns::Resolver* resolver = nullptr;     // of this loop
-  std::vector<std::int64_t> retry_ms;    // queue.retry; the last one repeats
-  std::vector<std::string> trust_paths;  // tls.trust
+  dns::Resolver* resolver = nullptr;        // of this loop
+  std::vector<std::int64_t> retry_ms;       // queue.retry; the last one repeats
+  std::vector<std::string> trust_paths;     // tls.trust
+  std::vector<std::string> marker_headers;  // outbound.marker_headers
 };
 
 class HandOff {

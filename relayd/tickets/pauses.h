@@ -1,5 +1,5 @@
-// Which back ends nothing is sent to at the moment, and why: written by the hand-off's loop, read by
-// whoever asks (the admin API). Thread-safe.
+// Which back ends nothing is sent to at the moment, and why: written by the hand-off's loop, read
+// by whoever asks (the admin API). Thread-safe.
 #pragma once
 
 #include <cstdint>

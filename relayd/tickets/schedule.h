@@ -99,7 +99,7 @@ class Schedule {
     std::optional<Key> probe;
     std::uint32_t pauses = 0;
     std::uint32_t failures = 0;
-    bool queued = false;                   // in turns_ or slow_turns_
+    bool queued = false;  // in turns_ or slow_turns_
     bool slow = false;
     std::optional<std::int64_t> alarm_ms;  // in alarms_
   };

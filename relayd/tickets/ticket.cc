@@ -4,7 +4,6 @@
 
 #include "core/base/bytes.h"
 #include "core/base/log.h"
-#include "relayd/tickets/automated.h"
 #include "relayd/tickets/webhook.h"
 
 namespace tickets {
@@ -90,6 +89,7 @@ Verdict verdict(const queue::Message& message) {
     return value;
   };
   Verdict out;
+  take("loop", nullptr);  // see automated_reason()
   out.disposition = take("disposition", "accepted");
   out.reasons = take("reasons", Json::array());
   out.authentication = {{"spf", take("spf", Json::object())},
@@ -109,9 +109,8 @@ Json attachments(const MimeParts& parts) {
   return list;
 }
 
-Json received(const queue::Message& message, const MimeParts& parts) {
+Json received(const queue::Message& message, const MimeParts& parts, const std::string& why) {
   Verdict judged = verdict(message);
-  const std::string why = automated_reason(parts, message.envelope.mail_from);
   Json headers = Json::array();
   for (const auto& [name, value] : parts.headers) headers.push_back(Json::array({name, value}));
   Json data = {
@@ -177,15 +176,24 @@ std::string event_name(const queue::Message& message) {
   }
 }
 
-Json event_data(const queue::Message& message, const MimeParts& parts) {
+Json event_data(const queue::Message& message, const MimeParts& parts,
+                const std::string& automated) {
   switch (message.kind) {
     case queue::Kind::kBounce:
       return bounced(message);
     case queue::Kind::kEvent:
       return happened(message);
     default:
-      return received(message, parts);
+      return received(message, parts, automated);
   }
+}
+
+// An event that was written down while the tenant's format was JSON has no mail: its details are
+// one.
+std::string as_mail(const queue::Message& message) {
+  return "Subject: " + message.event + "\r\nMIME-Version: 1.0\r\n" +
+         "Content-Type: application/json\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" +
+         dump(happened(message)) + "\r\n";
 }
 
 std::string result_of(const Json& check) {
@@ -223,8 +231,9 @@ std::string field_value(std::string_view text) {
   return out;
 }
 
-Ticket render_json(const queue::Message& message, const MimeParts& parts) {
-  Json data = event_data(message, parts);
+Ticket render_json(const queue::Message& message, const MimeParts& parts,
+                   const std::string& automated) {
+  Json data = event_data(message, parts, automated);
   data.erase("raw");
   // RFC 3339 to the second.
   const std::string time = base::format_rfc3339(message.arrival_ms).substr(0, 19) + "Z";
@@ -245,7 +254,7 @@ Ticket render_json(const queue::Message& message, const MimeParts& parts) {
           std::string(kTail)};
 }
 
-Ticket render_rfc822(const queue::Message& message, const MimeParts& parts) {
+Ticket render_rfc822(const queue::Message& message, const std::string& automated) {
   Ticket ticket{{{"Content-Type", "message/rfc822"}}, "", Body::Encoding::kRaw, ""};
   const auto add = [&](std::string_view name, std::string_view value) {
     if (value.empty()) return;
@@ -281,13 +290,17 @@ Ticket render_rfc822(const queue::Message& message, const MimeParts& parts) {
   add("Dkim", dkim_result(judged.authentication["dkim"]));
   add("Dmarc", result_of(judged.authentication["dmarc"]));
   add("Arc", result_of(judged.authentication["arc"]));
-  const std::string why = automated_reason(parts, message.envelope.mail_from);
-  add("Automated", why.empty() ? "no" : why);
+  // A report or an event is never to be answered.
+  const bool ours = message.kind != queue::Kind::kInbound;
+  add("Automated", ours ? "report" : automated.empty() ? "no" : automated);
+  if (message.kind == queue::Kind::kEvent && message.body.size() == 0)
+    ticket.head = as_mail(message);
   return ticket;
 }
 
 Ticket render_mailgun(const queue::Message& message, const MimeParts& parts,
-                      std::string_view secret, std::int64_t timestamp_s, std::string_view random) {
+                      std::string_view secret, std::int64_t timestamp_s, std::string_view random,
+                      const std::string& automated) {
   const std::string token = base::hex_encode(random);
   const std::string boundary = "relayd-" + token;
   const std::string timestamp = std::to_string(timestamp_s);
@@ -313,7 +326,15 @@ Ticket render_mailgun(const queue::Message& message, const MimeParts& parts,
   add("timestamp", timestamp);
   add("token", token);
   add("signature", form_signature(secret, timestamp, token));
+  if (message.kind == queue::Kind::kInbound) {
+    add("relayd-automated", automated.empty() ? "no" : automated);
+  } else {
+    add("relayd-event", event_name(message));
+    add("relayd-related-id", message.related_id);
+  }
   begin("body-mime");
+  if (message.kind == queue::Kind::kEvent && message.body.size() == 0)
+    ticket.head += as_mail(message);
   return ticket;
 }
 

@@ -25,17 +25,21 @@ struct Ticket {
 
 // {"type": "message.received", ...}, for a bounce report {"type": "message.bounced", ...}, for an
 // event {"type": queue::Message::event, ...} with its details, and no `raw` where it has no body.
-Ticket render_json(const queue::Message& message, const MimeParts& parts);
+// `automated` as automated_reason() says it.
+Ticket render_json(const queue::Message& message, const MimeParts& parts,
+                   const std::string& automated = {});
 
 // The message itself as message/rfc822; envelope and verdict in X-Relayd-* fields (what Rails'
 // Action Mailbox relay ingress takes). A bounce report goes out so too: X-Relayd-Event tells it
 // apart.
-Ticket render_rfc822(const queue::Message& message, const MimeParts& parts);
+Ticket render_rfc822(const queue::Message& message, const std::string& automated = {});
 
 // The form of a Mailgun route (multipart/form-data, RFC 7578): recipient, sender, subject, from,
-// timestamp, token, signature and body-mime. `random` is 32 or more octets, new for each attempt.
+// timestamp, token, signature and body-mime; relayd-automated beside a mail, relayd-event and
+// relayd-related-id beside anything else. `random` is 32 or more octets, new for each attempt.
 Ticket render_mailgun(const queue::Message& message, const MimeParts& parts,
-                      std::string_view secret, std::int64_t timestamp_s, std::string_view random);
+                      std::string_view secret, std::int64_t timestamp_s, std::string_view random,
+                      const std::string& automated = {});
 
 // A value for an HTTP field: what is not printable ASCII, and '%', percent-encoded; cut at 1000
 // octets.

@@ -135,6 +135,11 @@ TEST_F(RelayctlTest, VerbsOneByOne) {
   EXPECT_THAT(run("credential add acme").out, HasSubstr("shown only once"));
   EXPECT_THAT(run("backend rotate-secret acme").out, HasSubstr("whsec_"));
   EXPECT_EQ(run("backend end-old-secret acme").out, "ended: 1\ntenant: acme\n");
+  EXPECT_THAT(run("partner add acme.example desk.example").out, HasSubstr("desk.example"));
+  EXPECT_THAT(run("partner list acme.example").out, HasSubstr("desk.example"));
+  EXPECT_EQ(run("partner add acme.example no@address@at.all").code, 1);
+  EXPECT_EQ(json::parse(run("partner remove acme.example desk.example --json").out).at("partners"),
+            json::array());
   EXPECT_THAT(run("backend resume acme").out, HasSubstr("was_paused: no"));
 
   const json record =

@@ -284,7 +284,7 @@ TEST(Verifier, FewPartsOfABodyAreHashed) {
   }
   const auto verdicts = verify(header + kFrom, body + "\r\n", answers_of(key));
   ASSERT_EQ(verdicts.size(), 7U);
-  for (const std::size_t i : {0, 1, 2, 3, 5, 6}) {
+  for (const std::size_t i : {0U, 1U, 2U, 3U, 5U, 6U}) {
     EXPECT_EQ(dkim::name(verdicts[i].result), "pass") << i << ": " << verdicts[i].reason;
   }
   EXPECT_EQ(dkim::name(verdicts[4].result), "policy");

@@ -169,10 +169,10 @@ class ResolverTest : public testing::Test {
     static const bool ready = [] {
       // Up when it answers.
       for (int i = 0; i < 100; ++i) {
-        net::Loop loop;
-        auto resolver =
-            dns::make_unbound_resolver(loop, {.servers = {server.server()}, .timeout_ms = 300});
-        if (resolver && ask(loop, **resolver, {"ns.relay.test", Type::kA}).status == Status::kOk)
+        net::Loop asking;
+        auto to_nsd =
+            dns::make_unbound_resolver(asking, {.servers = {server.server()}, .timeout_ms = 300});
+        if (to_nsd && ask(asking, **to_nsd, {"ns.relay.test", Type::kA}).status == Status::kOk)
           return true;
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
       }

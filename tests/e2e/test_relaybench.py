@@ -1,7 +1,6 @@
 """relaybench: load into its own sinks and through relayd, ids compared; every misbehaviour once."""
 
 import http.client
-import itertools
 import json
 import socket
 import ssl
@@ -12,64 +11,13 @@ import pytest
 
 from tests.support import accounts
 from tests.support.certificates import Authority
-from tests.support.process import (Server, free_port, remove_directory, temporary_directory,
-                                   wait_until)
-from tests.support.relayd import BUILD, Relayd
+from tests.support.process import free_port, remove_directory, temporary_directory, wait_until
+from tests.support.relayd import Relayd
+from tests.support.relaybench import RELAYBENCH, Sink, run, send
 from tests.support.scripted_name_server import ScriptedNameServer
 from tests.support.smtp import Client
 
-RELAYBENCH = BUILD / "relaybench"
 SILENCE = 0.4  # seconds without a word
-
-
-def run(*arguments, code=0, timeout=30):
-    """Runs relaybench to its end; what it wrote to standard output."""
-    done = subprocess.run([str(word) for word in (RELAYBENCH, *arguments)], capture_output=True,
-                          text=True, timeout=timeout)
-    assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
-    return done.stdout if code != 2 else done.stderr
-
-
-def send(port, *arguments, code=0):
-    """`relaybench send`, quietly; its report."""
-    return json.loads(run("send", "--to", f"127.0.0.1:{port}", "--json", "--quiet", *arguments,
-                          code=code))
-
-
-class Sink:
-    """A running `relaybench sink` or `http-sink`; stop() gives its counts."""
-
-    _number = itertools.count()
-
-    def __init__(self, directory, *arguments, kind="sink", port=0):
-        name = f"{kind}{next(self._number)}"
-        self.ids = directory / f"{name}.ids"
-        command = [RELAYBENCH, kind, "--listen", f"127.0.0.1:{port}", "--json", "--ids", self.ids,
-                   *arguments]
-        self._server = Server(kind, command, directory / f"{name}.log")
-        self._server.start(lambda: "listening on" in self._log(), 10)
-        self.port = int(self._log().split("\n")[0].rsplit(":", 1)[1])
-
-    def _log(self):
-        return self._server.log_path.read_text()
-
-    @property
-    def pid(self):
-        return self._server.pid
-
-    def received(self):
-        """The ids so far; the sink writes them out once a second."""
-        return [line.split(" ")[0] for line in self.ids.read_text().splitlines()]
-
-    def stop(self):
-        assert self._server.stop() == 0, self._log()
-        return json.loads(self._log().strip().split("\n")[-1])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._server.stop()
 
 
 @pytest.fixture
@@ -339,6 +287,19 @@ def test_misbehaviours_that_are_not_known(text):
     done = subprocess.run([RELAYBENCH, "sink", "--listen", "127.0.0.1:0", "--misbehave", text],
                           capture_output=True, text=True, timeout=10)
     assert done.returncode == 1 and text in done.stderr, done.stderr
+
+
+def test_the_sink_changes_its_mind(directory):
+    with Sink(directory, misbehave=["dot-4xx  # for a while", "", "# nothing else"]) as sink:
+        assert send(sink.port, "--messages", "3", "--sessions", "1", code=1)["failed"] == 3
+        sink.misbehave("dot-5xx:100%")
+        assert send(sink.port, "--messages", "2", "--sessions", "1", code=1)["failed"] == 2
+        sink.misbehave()
+        assert send(sink.port, "--messages", "4", "--sessions", "1")["accepted"] == 4
+        with pytest.raises(AssertionError, match="nothing changed.*'nonsense'"):
+            sink.misbehave("nonsense")
+        assert send(sink.port, "--messages", "1", "--sessions", "1")["accepted"] == 1
+        assert sink.stop()["misbehaved"] == {"dot-4xx": 3, "dot-5xx:100%": 2}
 
 
 # --- the http-sink

@@ -87,7 +87,7 @@ TEST(Outcome, TemporaryTroubleAfterExpiryFails) {
       judge_no_attempt(f.message, f.delivery, "cannot connect", "acme.example", kRetry, kNow);
   EXPECT_TRUE(judged.update.finished);
   ASSERT_EQ(judged.failed.size(), 1U);
-  EXPECT_EQ(judged.failed[0].status, "5.4.7");
+  EXPECT_EQ(judged.failed[0].status, "4.4.7");
   EXPECT_THAT(judged.failed[0].diagnostic, HasSubstr("cannot connect"));
 }
 
@@ -107,12 +107,13 @@ TEST(Bounce, ReportIsRfc3464) {
   const std::string original = "From: support@acme.example\r\nMessage-ID: <1@acme.example>\r\n";
   const std::vector<FailedRecipient> failed = {{f.message.envelope.recipients[0], "5.1.1",
                                                 "550 5.1.1 no\r\nsuch user", "mail.acme.example"}};
-  const std::string report =
-      make_report(f.message, failed, original, "relay.example.net", "ID", kNow);
+  const Report made =
+      make_report({f.message, failed, "failed", original, "relay.example.net", "ID", kNow});
+  const std::string report = made.head + made.tail;
   for (const char* part :
        {"Content-Type: multipart/report; report-type=delivery-status;",
         "Reporting-MTA: dns; relay.example.net\r\n", "Original-Envelope-Id: QQ314159\r\n",
-        "Original-Recipient: rfc822;user0@customer.example\r\n",
+        "Original-Recipient: rfc822; user0@customer.example\r\n",
         "Final-Recipient: rfc822; user0@customer.example\r\n", "Action: failed\r\n",
         "Status: 5.1.1\r\n", "Remote-MTA: dns; mail.acme.example\r\n",
         "Diagnostic-Code: smtp; 550 5.1.1 no??such user\r\n", "Auto-Submitted: auto-replied\r\n",
@@ -132,8 +133,12 @@ TEST(Bounce, ReportIsRfc3464) {
 TEST(Bounce, NobodyIsToldWhoDoesNotWantIt) {
   Fixture f = with_recipients(1);
   EXPECT_TRUE(wants_report(f.message, f.message.envelope.recipients[0]));
-  f.message.envelope.recipients[0].notify = "NEVER";
-  EXPECT_FALSE(wants_report(f.message, f.message.envelope.recipients[0]));
+  for (const char* notify : {"NEVER", "SUCCESS", "DELAY", "SUCCESS,DELAY"}) {
+    f.message.envelope.recipients[0].notify = notify;
+    EXPECT_FALSE(wants_report(f.message, f.message.envelope.recipients[0])) << notify;
+  }
+  f.message.envelope.recipients[0].notify = "SUCCESS,FAILURE";
+  EXPECT_TRUE(wants_report(f.message, f.message.envelope.recipients[0]));
   f.message.envelope.recipients[0].notify = "";
   f.message.envelope.mail_from = "";
   EXPECT_FALSE(wants_report(f.message, f.message.envelope.recipients[0]));

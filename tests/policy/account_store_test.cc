@@ -353,6 +353,31 @@ TEST_F(AccountStoreTest, WebhookSecretsRotateTwoLive) {
   EXPECT_FALSE(store.end_old_webhook_secrets("nobody").ok());
 }
 
+TEST_F(AccountStoreTest, PartnersOfTenantsAndDomains) {
+  limits_.partners = 3;
+  AccountStore& store = open();
+  Plan plan = acme();
+  plan.tenants[0].partners = {{"Partner.Example", "Help@Desk.Example", "partner.example"}};
+  ASSERT_TRUE(store.apply(plan).ok());
+  EXPECT_THAT(store.snapshot()->tenant("acme")->partners,
+              ElementsAre("help@desk.example", "partner.example"));
+  EXPECT_TRUE(*store.add_partner("acme.example", "x@y.example"));
+  EXPECT_FALSE(*store.add_partner("acme.example", "X@Y.example"));
+  EXPECT_TRUE(*store.add_partner("acme", "third.example"));
+  EXPECT_FALSE(store.add_partner("acme", "fourth.example").ok());
+  EXPECT_FALSE(store.add_partner("acme", "no address").ok());
+  EXPECT_FALSE(store.add_partner("nobody", "third.example").ok());
+  EXPECT_TRUE(*store.remove_partner("acme", "third.example"));
+  EXPECT_FALSE(*store.remove_partner("acme", "third.example"));
+  plan.tenants[0].partners.reset();
+  ASSERT_TRUE(store.apply(plan).ok());
+  const AccountsSnapshot after = open().snapshot();  // from disk
+  EXPECT_EQ(after->tenant("acme")->partners.size(), 2U) << "what a plan does not name stays";
+  EXPECT_THAT(after->domain("acme.example")->partners, ElementsAre("x@y.example"));
+  plan.tenants[0].partners = {{"nonsense@"}};
+  EXPECT_THAT(open().apply(plan).message(), HasSubstr("tenant acme: partners: nonsense@"));
+}
+
 TEST_F(AccountStoreTest, DkimKeysOneActivePerAlgorithm) {
   AccountStore& store = open();
   ASSERT_TRUE(store.apply(acme()).ok());

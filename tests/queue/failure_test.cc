@@ -85,6 +85,20 @@ TEST_F(Failing, AFailedCommitPoisonsForGood) {
   EXPECT_EQ(read_back(id), "pbefore");
 }
 
+TEST_F(Failing, TooManyOpenFilesIsNoFailedDisk) {
+  open();
+  for (const int code : {EMFILE, ENFILE}) {
+    fail_at(1, code, FileCall::kCreate);
+    EXPECT_EQ(submit(new_message("p", "small")), Failure::kBusy);  // no shared segment yet
+    fail_at(1, code, FileCall::kCreate);
+    EXPECT_EQ(store_->begin_content()->append(random_text(200'000, 1)), Failure::kBusy);
+    EXPECT_EQ(store_->health().failure, Failure::kNone);
+  }
+  const base::Id id = submit_text("p", "later");
+  EXPECT_EQ(read_back(id), "plater");
+  EXPECT_EQ(store_->message_count(), 1U);
+}
+
 TEST_F(Failing, WhereverTheDiskFailsWhatWasAnsweredIsThere) {
   open();
   for (const int code : {EIO, ENOSPC}) {

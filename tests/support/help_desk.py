@@ -52,7 +52,7 @@ class HelpDesk:
     def wait_for(self, condition, what, seconds=30):
         """The first taken request whose event fits."""
         def search():
-            return next((r for r in self.taken() if condition(r["event"])), None)
+            return next((r for r in self.taken() if "event" in r and condition(r["event"])), None)
         try:
             return wait_until(search, what, seconds, 0.1)
         except TimeoutError as error:

@@ -163,6 +163,10 @@ class Postfix:
         self._transport = "".join(f"{address} relayd:{hop}\n" for address in addresses)
         self._passwords = f"{hop} {username}:{password}\n"
 
+    def pass_on(self, address, port):
+        """Mail for the address goes to another server, which may refuse what Postfix has taken."""
+        self._transport += f"{address} smtp:[127.0.0.1]:{port}\n"
+
     def refuse(self, kind, pattern, reply):
         """The smarthost answers MAIL FROM (kind "sender") or RCPT TO ("recipient") with the reply."""
         self._access[kind] += f"{pattern} {reply}\n"

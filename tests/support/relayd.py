@@ -66,7 +66,7 @@ class Relayd:
     """One relayd. Its files are in `directory`; its state outlives stop() and kill9()."""
 
     def __init__(self, directory, authority, dns_address, *, retry=("1s", "2s"),
-                 verification=False, limits=None, listeners=None, extra=""):
+                 verification=False, limits=None, listeners=None, extra="", server_options=None):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.config = self.directory / "relayd.toml"
@@ -74,7 +74,8 @@ class Relayd:
         listeners = listeners or LISTENERS
         self.ports = {name: free_port() for name in listeners}
         self._log = self.directory / "relayd.log"
-        self._server = Server("relayd", [BUILD / "relayd", "--config", self.config], self._log)
+        self._server = Server("relayd", [BUILD / "relayd", "--config", self.config], self._log,
+                              **(server_options or {}))
         identity = authority.issue(HOSTNAME)
         if limits:
             extra = "\n[limits]\n" + "".join(f"{k} = {_toml(v)}\n" for k, v in limits.items()) + extra
@@ -106,6 +107,10 @@ class Relayd:
     def start(self, seconds=30):
         self._server.start(self._ready, seconds)
 
+    def begin(self):
+        """start() that does not wait until it is ready."""
+        self._server.start(lambda: True)
+
     def stop(self):
         """SIGTERM and the exit code."""
         return self._server.stop()
@@ -132,6 +137,8 @@ class Relayd:
         return tail(self._log, lines)
 
     # --- relayctl
+
+    relayctl_path = BUILD / "relayctl"
 
     def relayctl(self, *arguments, timeout=60):
         """Runs relayctl against this relayd, whatever comes of it."""

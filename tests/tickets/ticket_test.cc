@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "relayd/tickets/automated.h"
 #include "relayd/tickets/body.h"
 #include "tickets/support.h"
 
@@ -17,6 +18,7 @@ namespace {
 
 using nlohmann::json;
 using tickets_test::MemoryReader;
+using tickets_test::with_crlf;
 
 const std::string kCases = std::string(RELAYD_TESTS_DIR) + "/tickets/cases/";
 const base::Limits kLimits;
@@ -75,7 +77,9 @@ INSTANTIATE_TEST_SUITE_P(All, Case, testing::ValuesIn(case_names()),
 TEST_P(Case, GivesTheExpectedDocument) {
   const std::string mail =
       tickets_test::with_crlf(tickets_test::slurp(kCases + GetParam() + ".eml"));
-  const std::string document = whole_body(render_json(sample(), parts_of(mail, mail.size())), mail);
+  const MimeParts parts = parts_of(mail, mail.size());
+  const std::string why = automated_reason(parts, sample(), {});
+  const std::string document = whole_body(render_json(sample(), parts, why), mail);
   json got = json::parse(document);
   EXPECT_EQ(base::base64_decode(got["data"]["raw"].get<std::string>()), mail);
   got["data"].erase("raw");
@@ -88,7 +92,7 @@ TEST_P(Case, DoesNotDependOnHowItIsSplit) {
   const std::string mail =
       tickets_test::with_crlf(tickets_test::slurp(kCases + GetParam() + ".eml"));
   const std::string whole = render_json(sample(), parts_of(mail, mail.size())).head;
-  for (const std::size_t piece : {1, 2, 3, 7, 64, 100}) {
+  for (const std::size_t piece : {1U, 2U, 3U, 7U, 64U, 100U}) {
     EXPECT_EQ(render_json(sample(), parts_of(mail, piece)).head, whole) << "pieces of " << piece;
   }
 }
@@ -140,7 +144,7 @@ TEST(Ticket, Rfc822FieldsAreSafe) {
   message.helo = "evil\r\nX-Injected: 1";
   message.envelope.mail_from = "пётр@пример.example";
   message.envelope.recipients.assign(1000, {"someone@acme.example", "", ""});
-  const Ticket ticket = render_rfc822(message, parts_of("Subject: x\r\n\r\ny", 100));
+  const Ticket ticket = render_rfc822(message);
   std::map<std::string, std::string> fields;
   for (const auto& [name, value] : ticket.fields) {
     EXPECT_LE(value.size(), 1000u) << name;
@@ -160,9 +164,66 @@ TEST(Ticket, Rfc822FieldsAreSafe) {
 TEST(Ticket, NullSenderIsSaid) {
   queue::Message message = sample();
   message.envelope.mail_from.clear();
-  const json data = json::parse(whole_body(render_json(message, {}), ""))["data"];
+  const std::string why = automated_reason({}, message, {});
+  const json data = json::parse(whole_body(render_json(message, {}, why), ""))["data"];
   EXPECT_EQ(data["automated"], json({{"is", true}, {"reason", "null-sender"}}));
   EXPECT_EQ(data["envelope"]["mail_from"], "");
+}
+
+TEST(Ticket, AutomatedWithItsReason) {
+  const auto why = [](const std::string& fields, const std::string& from = "ann@c.example") {
+    queue::Message message = sample();
+    message.envelope.mail_from = from;
+    return automated_reason(parts_of(with_crlf(fields + "\nx"), 100), message,
+                            {"X-Desk-From-Account-Id"});
+  };
+  EXPECT_EQ(why("Subject: hello\n"), "");
+  EXPECT_EQ(why("Auto-Submitted: no\n"), "");
+  EXPECT_EQ(why("Auto-Submitted: Auto-Generated; x=y\n"), "auto-submitted: auto-generated");
+  EXPECT_EQ(why("Content-Type: multipart/report; boundary=b\n"), "report");
+  EXPECT_EQ(why("List-Post: <x>\n"), "list: list-post");
+  EXPECT_EQ(why("Precedence: junk\n"), "precedence: junk");
+  EXPECT_EQ(why("Precedence: first-class\n"), "");
+  EXPECT_EQ(why("X-Autorespond: yes\n"), "x-autoreply");
+  EXPECT_EQ(why("X-Auto-Response-Suppress: DR, AutoReply\n"),
+            "x-auto-response-suppress: autoreply");
+  EXPECT_EQ(why("X-Auto-Response-Suppress: DR\n"), "");
+  EXPECT_EQ(why("x-desk-from-account-id: 12\n"), "marker: x-desk-from-account-id");
+  EXPECT_EQ(why("A: b\n", "MAILER-DAEMON@c.example"), "sender: mailer-daemon@c.example");
+  EXPECT_EQ(why("A: b\n", "users-request@c.example"), "sender: users-request@c.example");
+
+  queue::Message message = sample();
+  message.judgement = R"({"spf":{"result":"pass"},"loop":"rate"})";
+  EXPECT_EQ(automated_reason({}, message, {}), "loop: rate");
+  const json data = json::parse(whole_body(render_json(message, {}, "loop: rate"), ""))["data"];
+  EXPECT_FALSE(data["authentication"].contains("loop"));
+}
+
+// What is written down for a JSON back end and handed over after it has become another one.
+TEST(Ticket, AnEventWithoutAMailIsOneInEveryFormat) {
+  queue::Message message = sample();
+  message.kind = queue::Kind::kEvent;
+  message.event = "connector.locked";
+  message.details = R"({"account": "relayd"})";
+  const json event = json::parse(whole_body(render_json(message, {}), ""));
+  EXPECT_EQ(event["type"], "connector.locked");
+  EXPECT_FALSE(event["data"].contains("raw"));
+  const std::string mail = whole_body(render_rfc822(message), "");
+  EXPECT_TRUE(mail.starts_with("Subject: connector.locked\r\n")) << mail;
+  EXPECT_NE(mail.find(R"("account":"relayd")"), std::string::npos) << mail;
+  const std::string form =
+      whole_body(render_mailgun(message, {}, "s", 0, std::string(32, 'r')), "");
+  EXPECT_NE(form.find("name=\"relayd-event\"\r\n\r\nconnector.locked\r\n"), std::string::npos);
+  EXPECT_NE(form.find("name=\"body-mime\"\r\n\r\nSubject: connector.locked\r\n"),
+            std::string::npos);
+
+  message.body.content_size = 6;  // a delivery report that came by mail
+  message.event = "message.bounced";
+  message.related_id = "01HZ0000000000000000000001";
+  const json tied = json::parse(whole_body(render_json(message, {}), "report"));
+  EXPECT_EQ(tied["type"], "message.bounced");
+  EXPECT_EQ(tied["data"]["raw"], "cmVwb3J0");
+  EXPECT_EQ(whole_body(render_rfc822(message), "report"), "report");
 }
 
 TEST(Body, GivesTheSameOctetsFromEveryOffset) {

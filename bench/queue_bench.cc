@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <semaphore>
@@ -19,6 +20,26 @@
 #include "queue/store.h"
 
 namespace {
+
+// Of this process so far; what a message costs whatever else the machine does.
+double cpu_us() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto us = [](const timeval& t) {
+    return 1e6 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec);
+  };
+  return us(usage.ru_utime) + us(usage.ru_stime);
+}
+
+double written_octets() {
+  std::ifstream io("/proc/self/io");
+  std::string name;
+  double value = 0;
+  while (io >> name >> value) {
+    if (name == "wchar:") return value;
+  }
+  return 0;
+}
 
 void commit(benchmark::State& state) {
   char directory[] = "/tmp/relayd-bench-XXXXXX";
@@ -36,16 +57,23 @@ void commit(benchmark::State& state) {
     options.limits = &limits;
     options.clock = &clock;
     options.metrics = &metrics;
+    if (state.range(2) == 0) options.trail_keep_ms = 0;
     const auto store = queue::Store::open(std::move(options)).take();
     const std::string body(static_cast<std::size_t>(state.range(1)), 'x');
     std::counting_semaphore<4096> room(state.range(0));
     std::atomic<int> failed{0};
+    std::int64_t number = 0;
+    const double cpu_before = cpu_us();
+    const double written_before = written_octets();
     for (auto _ : state) {
       room.acquire();
       queue::NewMessage message;
       message.message.id = ids.next();
       message.message.tenant = "acme";
+      message.message.envelope.mail_from = "c" + std::to_string(number++) + "@customer.example";
       message.message.envelope.recipients.push_back({"support@acme.example", "", ""});
+      message.note.message_id = "<" + message.message.id.str() + "@customer.example>";
+      message.note.text = "accepted";
       message.content = store->begin_content();
       (void)message.content->append(body);
       message.deliveries.emplace_back().destination = "backend:acme";
@@ -58,15 +86,19 @@ void commit(benchmark::State& state) {
     for (std::int64_t i = 0; i < state.range(0); ++i) room.acquire();
     if (failed != 0) state.SkipWithError("a commit failed");
     state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+    const auto messages = static_cast<double>(state.iterations());
+    state.counters["cpu_us"] = (cpu_us() - cpu_before) / messages;
+    state.counters["written"] = (written_octets() - written_before) / messages;
   }
   std::filesystem::remove_all(directory);
 }
-// In flight, octets.
+// In flight, octets, with a trail?
 BENCHMARK(commit)
-    ->Args({1, 4096})
-    ->Args({10, 4096})
-    ->Args({256, 4096})
-    ->Args({10, 65536})
+    ->Args({1, 4096, 1})
+    ->Args({10, 4096, 1})
+    ->Args({256, 4096, 1})
+    ->Args({256, 4096, 0})
+    ->Args({10, 65536, 1})
     ->UseRealTime();
 
 using Clock = std::chrono::steady_clock;
@@ -120,6 +152,7 @@ class Scratch {
     message.message.envelope.mail_from = "support@d.example";
     message.message.envelope.recipients.push_back(
         {"c" + std::to_string(number) + "@customer.example", "", ""});
+    message.note.message_id = "<" + std::to_string(number) + "@d.example>";
     message.content = store->begin_content();
     (void)message.content->append(std::string(octets, 'x'));
     message.deliveries.emplace_back().destination = "smarthost:d" + std::to_string(number % 100);
@@ -178,6 +211,29 @@ void backlog(benchmark::State& state) {
     filter.recipient.clear();
     filter.state = queue::State::kHeld;
     time("list_held_ms", [&] { benchmark::DoNotOptimize(store.list(filter)); });
+    // What `relayctl trail` and `explain` ask of the store: one that a term finds, a hundred of the
+    // many that one finds, nobody; and the last of a destination's queue.
+    const std::string last = "c" + std::to_string(messages - 1) + "@customer.example";
+    std::vector<base::Id> found;
+    time("trail_recipient_ms", [&] { found = store.find_by_term(last, 101); });
+    time("trail_first_ms",
+         [&] { benchmark::DoNotOptimize(store.find_by_term("c0@customer.example", 101)); });
+    time("trail_sender_ms", [&] {
+      for (const base::Id& id : store.find_by_term("support@d.example", 101)) {
+        benchmark::DoNotOptimize(store.trail(id));
+      }
+    });
+    time("trail_nobody_ms",
+         [&] { benchmark::DoNotOptimize(store.find_by_term("nobody@customer.example", 101)); });
+    if (found.size() != 1 || store.trail(found.front()).size() != 1) {
+      state.SkipWithError("the trail does not find the last message");
+      return;
+    }
+    time("explain_ms", [&] {
+      const auto delivery = store.delivery(found.front(), 0);
+      benchmark::DoNotOptimize(store.count_before(*delivery, 100'000));
+      benchmark::DoNotOptimize(store.trail(found.front()));
+    });
     time("due_ms", [&] { benchmark::DoNotOptimize(store.due(std::nullopt, 1000)); });
     time("fsck_ms", [&] { benchmark::DoNotOptimize(store.check(nullptr)); });
     state.counters["messages"] = static_cast<double>(messages);

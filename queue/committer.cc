@@ -17,6 +17,10 @@ constexpr std::uint64_t kPagesOfTrees = 32;
 // Changes all over a large database map it bit by bit; between two times of letting go of that.
 constexpr std::size_t kChangesOfPages = 500;
 constexpr std::uint64_t kOctetsOfMessage = 16 * base::kKiB;
+// Of old trails, so many go with each change, so that what is forgotten keeps pace with what comes
+// in; and so many at once while nothing comes in.
+constexpr std::size_t kForgottenPerChange = 4;
+constexpr std::size_t kForgottenIdle = 500;
 
 std::span<NewMessage> messages_of(Work& work) {
   if (auto* message = std::get_if<NewMessage>(&work.what)) return {message, 1};
@@ -46,6 +50,7 @@ std::span<Work* const> half(std::span<Work* const> batch, bool second) {
 Committer::Committer(Needs needs, std::uint64_t messages)
     : needs_(std::move(needs)),
       compactor_(needs_.environment, *needs_.segments, needs_.limits),
+      trail_(needs_.environment, needs_.trail_keep_ms),
       messages_(messages) {
   if (base::Metrics* metrics = needs_.metrics) {
     messages_metric_ = &metrics->gauge("relayd_queue_messages", "Messages in the queue");
@@ -53,6 +58,8 @@ Committer::Committer(Needs needs, std::uint64_t messages)
     commits_metric_ = &metrics->counter("relayd_queue_commits_total", "Group commits");
     changes_metric_ =
         &metrics->counter("relayd_queue_changes_total", "Submissions and updates committed");
+    untold_metric_ = &metrics->counter("relayd_queue_untold_total",
+                                       "Changes left out of the trail for want of room");
   }
   thread_ = std::thread([this] { run(); });
 }
@@ -89,6 +96,7 @@ void Committer::run() {
       if (stopping_ && queue_.empty()) return;
     }
     if (!works.empty()) commit(works);
+    if (works.empty() || needs_.pressure->is_full()) forget_old();
     if (needs_.pressure->is_full()) probe();
     if (may_copy_forward() && Compactor::Clock::now() >= *compactor_.due()) copy_forward();
   }
@@ -133,7 +141,7 @@ void Committer::commit(Works& works) {
     drop_answered();
     sync_bodies(batch);
     drop_answered();
-    apply(batch);
+    apply(batch, true);
   }
   for (const std::unique_ptr<Work>& work : works) {
     if (work->on_done) work->on_done(work->answer);
@@ -329,12 +337,19 @@ void Committer::sync_bodies(const Batch& batch) {
   }
 }
 
-void Committer::apply(std::span<Work* const> batch) {
+// The trail is written with what it tells of, or not at all: where there is no room for both, the
+// change goes without it.
+void Committer::apply(std::span<Work* const> batch, bool with_trail) {
   if (batch.empty()) return;
   Changes changes;
   int code = 0;
   {
     Txn txn(needs_.environment, Txn::Mode::kWrite);
+    const std::int64_t now_ms = needs_.clock.wall_ms();
+    TrailWriter trail(txn, trail_.bucket(), now_ms);
+    with_trail = with_trail && trail_.may_write(txn);
+    if (with_trail) changes.trail = &trail;
+    if (trail_.is_due(now_ms)) trail_.forget(txn, now_ms, kForgottenPerChange * batch.size());
     for (Work* work : batch) {
       work->answer = apply_one(txn, *work, changes);
       if (txn.error() != 0) break;
@@ -346,6 +361,10 @@ void Committer::apply(std::span<Work* const> batch) {
   }
   if (code == 0) {
     compactor_.note(changes);
+    changes.trail = nullptr;
+    if (!with_trail && needs_.trail_keep_ms > 0 && untold_metric_ != nullptr) {
+      untold_metric_->add(static_cast<std::int64_t>(batch.size()));
+    }
     return keep(changes, batch);
   }
   // LMDB says EIO for a short write, which is what a disk does that has just become full. Nothing
@@ -356,9 +375,10 @@ void Committer::apply(std::span<Work* const> batch) {
     for (Work* work : batch) work->answer = Failure::kFailed;
     return;
   }
+  if (with_trail) return apply(batch, false);
   if (batch.size() > 1) {
-    apply(half(batch, false));
-    apply(half(batch, true));
+    apply(half(batch, false), false);
+    apply(half(batch, true), false);
     return;
   }
   needs_.pressure->set_full(std::string("the queue's database has no room: ") + mdb_strerror(code));
@@ -394,6 +414,17 @@ void Committer::keep(const Changes& changes, std::span<Work* const> batch) {
   messages_metric_->set(static_cast<std::int64_t>(now));
   commits_metric_->add();
   changes_metric_->add(static_cast<std::int64_t>(batch.size()));
+}
+
+void Committer::forget_old() {
+  const std::int64_t now_ms = needs_.clock.wall_ms();
+  if (needs_.pressure->is_poisoned() || !trail_.is_due(now_ms)) return;
+  Txn txn(needs_.environment, Txn::Mode::kWrite);
+  if (!trail_.forget(txn, now_ms, kForgottenIdle)) return;
+  const int code = txn.commit();
+  if (code == 0 || is_no_room(code)) return;
+  if (code == EIO && needs_.segments->is_out_of_room()) return;
+  poison("committing to the database", code);
 }
 
 bool Committer::may_copy_forward() const {

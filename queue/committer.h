@@ -26,6 +26,7 @@
 #include "queue/segment.h"
 #include "queue/store.h"
 #include "queue/tables.h"
+#include "queue/trail.h"
 
 namespace queue {
 
@@ -49,6 +50,7 @@ class Committer {
     const base::Limits& limits;
     const base::Clock& clock;
     base::Metrics* metrics;
+    std::int64_t trail_keep_ms;
   };
   Committer(Needs needs, std::uint64_t messages);
   ~Committer();  // finishes everything that was submitted, answers it, ends the thread
@@ -71,9 +73,10 @@ class Committer {
   void sync_bodies(const Batch& batch);
   void retire_active();
   void remove_emptied();
-  void apply(std::span<Work* const> batch);
+  void apply(std::span<Work* const> batch, bool with_trail);
   Failure apply_one(Txn& txn, const Work& work, Changes& changes);
   void keep(const Changes& changes, std::span<Work* const> batch);
+  void forget_old();
   void copy_forward();
   int move(const std::vector<Survivor>& survivors);
   int commit_moves(const std::vector<Survivor>& survivors, std::uint64_t at, Changes& changes);
@@ -99,9 +102,11 @@ class Committer {
   std::vector<std::uint64_t> retired_;  // not written to any more; may be empty already
   Compactor compactor_;
   std::size_t changes_since_ = 0;  // the pages of the map were let go of
+  TrailKeeper trail_;
 
   std::atomic<std::uint64_t> messages_;
-  base::Metric *messages_metric_ = nullptr, *commits_metric_ = nullptr, *changes_metric_ = nullptr;
+  base::Metric *messages_metric_ = nullptr, *commits_metric_ = nullptr, *changes_metric_ = nullptr,
+               *untold_metric_ = nullptr;
   std::thread thread_;  // last: everything else is there when it starts
 };
 

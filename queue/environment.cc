@@ -19,8 +19,8 @@
 namespace queue {
 namespace {
 
-constexpr std::array<const char*, kTables> kNames = {"meta", "message",     "recipient", "delivery",
-                                                     "due",  "destination", "segment"};
+constexpr std::array<const char*, kTables> kNames = {
+    "meta", "message", "recipient", "delivery", "due", "destination", "segment", "trail", "term"};
 // 2: messages may be of record version 2, which who wrote schema 1 cannot read, and the table of
 // due times is sorted by destination. A store of schema 1 becomes one of schema 2 when it is
 // opened.
@@ -181,6 +181,8 @@ base::Result<std::unique_ptr<Environment>> Environment::open_for_reading(
   if ((code = mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn)) != 0) return failed(code);
   for (std::size_t i = 0; code == 0 && i < kTables; ++i) {
     code = mdb_dbi_open(txn, kNames[i], 0, &environment->tables_[i]);
+    // Schema 1 has no trail; what reads without a lock does not look at it.
+    if (code == MDB_NOTFOUND && i >= static_cast<std::size_t>(Table::kTrail)) code = 0;
   }
   MDB_val key = to_val("schema");
   MDB_val value{};
@@ -202,6 +204,11 @@ base::Result<std::unique_ptr<Environment>> Environment::open_for_reading(
 
 Environment::~Environment() {
   if (env_ != nullptr) mdb_env_close(env_);
+}
+
+std::uint64_t Environment::map_pages() const {
+  MDB_envinfo info{};
+  return mdb_env_info(env_, &info) == 0 ? info.me_mapsize / page_size_ : 0;
 }
 
 bool Environment::has_room(std::uint64_t pages, Reserve reserve) const {
@@ -302,6 +309,12 @@ std::uint64_t Txn::count(Table table) const {
   return stat.ms_entries;
 }
 
+std::uint64_t Txn::pages(Table table) const {
+  MDB_stat stat{};
+  if (error_ != 0 || mdb_stat(txn_, environment_.table(table), &stat) != 0) return 0;
+  return stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+}
+
 int Txn::commit() {
   if (txn_ == nullptr) return error_;
   if (error_ != 0) {
@@ -329,12 +342,10 @@ Cursor::~Cursor() {
   if (cursor_ != nullptr) mdb_cursor_close(cursor_);
 }
 
-bool Cursor::move(std::optional<std::string_view> to) {
+bool Cursor::step(MDB_cursor_op op, std::string_view key) {
   if (cursor_ == nullptr) return false;
-  MDB_val k = to_val(to.value_or(std::string_view()));
+  MDB_val k = to_val(key);
   MDB_val v{};
-  // An empty key is no key to LMDB: start at the first.
-  const MDB_cursor_op op = !to ? MDB_NEXT : to->empty() ? MDB_FIRST : MDB_SET_RANGE;
   const int code = mdb_cursor_get(cursor_, &k, &v, op);
   if (code != 0 && code != MDB_NOTFOUND) txn_.note(code);
   if (code != 0) return false;
@@ -342,6 +353,13 @@ bool Cursor::move(std::optional<std::string_view> to) {
   value_ = to_view(v);
   return true;
 }
+
+// An empty key is no key to LMDB: start at the first.
+bool Cursor::seek(std::string_view key) {
+  return key.empty() ? step(MDB_FIRST) : step(MDB_SET_RANGE, key);
+}
+
+bool Cursor::seek_before(std::string_view key) { return step(seek(key) ? MDB_PREV : MDB_LAST); }
 
 void Cursor::remove() {
   const FaultHook& fault = txn_.environment().fault();

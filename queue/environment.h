@@ -25,8 +25,10 @@ enum class Table : std::uint8_t {
   kDue,          // destination, 0, due time, id, index -> destination; waiting deliveries only
   kDestination,  // destination, 0, id, index -> nothing
   kSegment,      // number -> messages and octets in use
+  kTrail,        // id, number -> step: see queue/trail.h
+  kTerm,         // time, hash of a term, id -> nothing
 };
-inline constexpr std::size_t kTables = 7;
+inline constexpr std::size_t kTables = 9;
 
 // Errors that mean "no room", as opposed to "broken": MDB_MAP_FULL, MDB_TXN_FULL, ENOSPC, EDQUOT.
 bool is_no_room(int code);
@@ -57,6 +59,7 @@ class Environment {
   enum class Reserve : std::uint8_t { kHalf = 1, kAll = 2, kAmple = 3 };
   [[nodiscard]] bool has_room(std::uint64_t pages, Reserve reserve) const;
   [[nodiscard]] std::uint64_t page_size() const { return page_size_; }
+  [[nodiscard]] std::uint64_t map_pages() const;
 
   // What was read of the map counts as this process's memory until the system wants it back, so that
   // looking once at a million records would look like needing them. This lets go of it; it stays in
@@ -97,6 +100,7 @@ class Txn {
   // True where it was there.
   bool remove(Table table, std::string_view key);
   [[nodiscard]] std::uint64_t count(Table table) const;
+  [[nodiscard]] std::uint64_t pages(Table table) const;
 
   // 0, or the code of the first failure.
   [[nodiscard]] int error() const { return error_; }
@@ -126,8 +130,11 @@ class Cursor {
   Cursor& operator=(const Cursor&) = delete;
 
   // The first entry at or behind `key`; false at the end.
-  bool seek(std::string_view key) { return move(key); }
-  bool next() { return move(std::nullopt); }
+  bool seek(std::string_view key);
+  // The last entry before `key`; false where there is none.
+  bool seek_before(std::string_view key);
+  bool next() { return step(MDB_NEXT); }
+  bool previous() { return step(MDB_PREV); }
   [[nodiscard]] std::string_view key() const { return key_; }
   [[nodiscard]] std::string_view value() const { return value_; }
   // Of a write transaction: deletes the entry it stands on; next() goes on behind it. The views are
@@ -135,7 +142,7 @@ class Cursor {
   void remove();
 
  private:
-  bool move(std::optional<std::string_view> to);
+  bool step(MDB_cursor_op op, std::string_view key = {});
 
   const Txn& txn_;
   MDB_cursor* cursor_ = nullptr;

@@ -124,4 +124,17 @@ Selection select_deliveries(const Txn& txn, const Filter& filter,
   return selection;
 }
 
+std::uint64_t count_deliveries_before(const Txn& txn, const Delivery& delivery,
+                                      std::uint64_t most) {
+  const std::string prefix = destination_prefix(delivery.destination);
+  const std::string own = destination_key(delivery.destination, delivery.id, delivery.index);
+  std::uint64_t count = 0;
+  Cursor cursor(txn, Table::kDestination);
+  for (bool more = cursor.seek(prefix); more && count < most && cursor.key() < own;
+       more = cursor.next()) {
+    ++count;
+  }
+  return count;
+}
+
 }  // namespace queue

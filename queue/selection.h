@@ -15,4 +15,7 @@ Selection select_deliveries(const Txn& txn, const Filter& filter,
                             const std::optional<DeliveryName>& after, std::size_t rows_max,
                             std::size_t records_max);
 
+// See Store::count_before.
+std::uint64_t count_deliveries_before(const Txn& txn, const Delivery& delivery, std::uint64_t most);
+
 }  // namespace queue

@@ -13,6 +13,7 @@
 #include "queue/committer.h"
 #include "queue/recovery.h"
 #include "queue/selection.h"
+#include "queue/trail.h"
 
 namespace queue {
 namespace {
@@ -101,7 +102,7 @@ base::Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
   parts.options = std::move(options);
   parts.committer = std::make_unique<Committer>(
       Committer::Needs{*parts.environment, parts.segments, parts.pressure, *parts.options.limits,
-                       *parts.options.clock, parts.options.metrics},
+                       *parts.options.clock, parts.options.metrics, parts.options.trail_keep_ms},
       messages);
   return store;
 }
@@ -226,6 +227,21 @@ Selection Store::select(const Filter& filter, const std::optional<DeliveryName>&
 
 CheckReport Store::check(const std::function<bool(std::uint64_t)>& progress) const {
   return check_queue(*parts_->environment, *parts_->segments, progress);
+}
+
+std::vector<TrailStep> Store::trail(const base::Id& id) const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  return find_trail(txn, id);
+}
+
+std::vector<base::Id> Store::find_by_term(std::string_view term, std::size_t ids_max) const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  return queue::find_by_term(txn, term, ids_max);
+}
+
+std::uint64_t Store::count_before(const Delivery& delivery, std::uint64_t most) const {
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  return count_deliveries_before(txn, delivery, most);
 }
 
 Store::DuePage Store::due(const std::string& destination, const std::optional<Due>& after,

@@ -20,6 +20,7 @@
 #include "core/base/metrics.h"
 #include "core/base/result.h"
 #include "queue/records.h"
+#include "queue/trail_step.h"
 
 namespace queue {
 
@@ -46,12 +47,23 @@ class Content {
   virtual bool read(std::uint64_t offset, std::span<char> into) const = 0;
 };
 
+// What a change tells the trail beside itself: a term to find the message by, a word for a person.
+// All may be empty; cut and made printable by the store.
+struct TrailNote {
+  std::string text;        // new message: how it was judged
+  std::string message_id;  // new message: of its header
+  std::string remote;      // update: the host that was asked
+  std::string remote_id;   // update: what the other side calls what it took over
+  bool expired = false;    // update: recipients failed because their time is over
+};
+
 struct NewMessage {
   Message message;  // body is filled in by the store; the id must be new, kFailed otherwise
   std::string prefix;
   std::unique_ptr<Content> content;  // of the same store's begin_content(); null: no octets
   std::vector<Delivery>
       deliveries;  // at least one, kNotFound otherwise; id and index are filled in
+  TrailNote note;
 };
 
 // One change to a delivery after an attempt, atomic with `also`: all of it or nothing. Recipients
@@ -67,6 +79,7 @@ struct DeliveryUpdate {
   std::int64_t next_attempt_ms = 0;
   std::string last_reply;
   std::vector<NewMessage> also;  // e.g. the bounce, in the same transaction
+  TrailNote note;
 };
 
 // Reads prefix + content of a stored message, positioned, bounded. Keeps its segment file open,
@@ -154,7 +167,8 @@ struct StoreOptions {
   const base::Limits* limits = nullptr;
   const base::Clock* clock = nullptr;
   base::Metrics* metrics = nullptr;
-  FaultHook fault;  // empty outside tests; called from several threads
+  std::int64_t trail_keep_ms = 14 * base::kDay;  // queue.trail; 0: no trail is kept
+  FaultHook fault;                               // empty outside tests; called from several threads
 };
 
 class Store {
@@ -216,6 +230,15 @@ class Store {
   // Are messages and deliveries, indexes and bytes as they should be? Takes long; the queue goes on
   // meanwhile. `progress` is called now and then with the messages looked at; false ends it.
   [[nodiscard]] CheckReport check(const std::function<bool(std::uint64_t)>& progress) const;
+  // What happened to a message, in order, also where it is gone; empty where nothing is known.
+  [[nodiscard]] std::vector<TrailStep> trail(const base::Id& id) const;
+  // The messages that a term finds, the latest first: a Message-ID, an address of the envelope, the
+  // id that the other side gave what it took over, the queue id of a message that events are about.
+  // Case does not count. Its time depends on the time the trail goes back, not on the messages.
+  [[nodiscard]] std::vector<base::Id> find_by_term(std::string_view term,
+                                                   std::size_t ids_max) const;
+  // How many deliveries to the same destination came before this one; counts up to `most`.
+  [[nodiscard]] std::uint64_t count_before(const Delivery& delivery, std::uint64_t most) const;
   struct Due {
     std::int64_t due_ms = 0;  // before 1970 is 0
     base::Id id;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/base/log.h"
+#include "queue/trail.h"
 
 namespace queue {
 namespace {
@@ -97,8 +98,9 @@ std::vector<Delivery> ordered_deliveries(const Txn& txn, const OperatorOrder& or
 
 void change_delivery(Txn& txn, Delivery& delivery, const OperatorOrder& order, std::int64_t now_ms,
                      Changes& changes) {
-  if (order.order == Order::kRemove) return remove_delivery(txn, delivery);
   if (order.order == Order::kRelease && delivery.state != State::kHeld) return;
+  if (changes.trail != nullptr) changes.trail->ordered(order.order, delivery, order.reason);
+  if (order.order == Order::kRemove) return remove_delivery(txn, delivery);
   unschedule(txn, delivery);
   if (order.order == Order::kHold) {
     delivery.state = State::kHeld;
@@ -225,6 +227,7 @@ Failure insert_message(Txn& txn, const NewMessage& message, Changes& changes) {
   use.messages += 1;
   use.octets += static_cast<std::int64_t>(message.message.body.size());
   changes.messages += 1;
+  if (changes.trail != nullptr) changes.trail->received(message);
   return Failure::kNone;
 }
 
@@ -238,6 +241,7 @@ Failure update_delivery(Txn& txn, const DeliveryUpdate& update, Changes& changes
     const base::Id& id = message.message.id;
     if (!new_ids.insert(id).second || txn.get(Table::kMessage, id.key())) return Failure::kFailed;
   }
+  if (changes.trail != nullptr) changes.trail->updated(update, *delivery);
   if (update.finished) {
     remove_delivery(txn, *delivery);
     if (!has_deliveries(txn, update.id)) remove_message(txn, update.id, changes);

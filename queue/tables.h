@@ -26,12 +26,15 @@ struct OperatorOrder {
   std::string reason;
 };
 
-// What follows from a transaction once it is committed.
+class TrailWriter;
+
+// What follows from a transaction once it is committed; and who writes down what is changed.
 struct Changes {
   std::vector<Store::Waiting> waiting;        // new or rescheduled
   std::map<std::uint64_t, SegmentUse> usage;  // by segment: what was added, what went
   std::vector<std::uint64_t> emptied;         // segments whose files can go
   std::int64_t messages = 0;                  // added less removed
+  TrailWriter* trail = nullptr;               // null: nobody
 };
 
 std::optional<Message> find_message(const Txn& txn, const base::Id& id);

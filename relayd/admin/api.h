@@ -10,6 +10,7 @@ namespace admin {
 void register_accounts(Router& router, const AdminOptions& options);
 void register_credentials(Router& router, const AdminOptions& options);
 void register_dkim(Router& router, const AdminOptions& options);
+void register_trail(Router& router, const AdminOptions& options);
 void register_queue(Router& router, const AdminOptions& options);
 
 }  // namespace admin

@@ -10,6 +10,7 @@
 #include "relayd/admin/queue_filter.h"
 #include "relayd/admin/queue_fsck.h"
 #include "relayd/admin/queue_json.h"
+#include "relayd/admin/why.h"
 
 namespace admin {
 namespace {
@@ -72,7 +73,15 @@ std::optional<queue::Message> find(const AdminOptions& options, const ExchangePt
 void show(const AdminOptions& options, const ExchangePtr& exchange) {
   const auto message = find(options, exchange);
   if (!message) return;
-  exchange->reply(200, whole_json(*message, options.store->deliveries(message->id)));
+  ask_why(options, *message,
+          [exchange, message = *message, deliveries = options.store->deliveries(message->id)](
+              const std::vector<Situation>& situations) {
+            json answer = whole_json(message, deliveries);
+            for (std::size_t i = 0; i < std::min(situations.size(), deliveries.size()); ++i) {
+              answer["deliveries"][i]["waits_for"] = queue::name(explain(situations[i]).wait);
+            }
+            exchange->reply(200, answer);
+          });
 }
 
 // A slice of prefix and content, base64: who wants all of it asks again behind what it has. So a

@@ -88,6 +88,7 @@ struct AdminServer::State {
     register_credentials(router, options);
     register_dkim(router, options);
     register_queue(router, options);
+    register_trail(router, options);
   }
 };
 

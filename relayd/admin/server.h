@@ -17,6 +17,7 @@
 #include "core/dns/resolver.h"
 #include "core/net/loop.h"
 #include "policy/account_store.h"
+#include "queue/hindrance.h"
 #include "queue/store.h"
 
 namespace admin {
@@ -27,6 +28,11 @@ struct PausedBackend {
   std::int64_t since_ms = 0, next_probe_ms = 0;
   std::string last_reply;
 };
+
+// Asks the room that is to send a delivery what stands in its way now; `answer` comes from any
+// thread, or never while relayd stops.
+using AskWhy = std::function<void(const std::string& destination, const queue::DeliveryName& name,
+                                  std::function<void(queue::Hindrance)> answer)>;
 
 struct AdminOptions {
   net::Loop* loop = nullptr;
@@ -43,6 +49,8 @@ struct AdminOptions {
   // May be empty; asked on the loop's thread. By tenant; false where the back end was not paused.
   std::function<std::map<std::string, PausedBackend>()> paused_backends;
   std::function<bool(const std::string& tenant)> resume_backend;
+  AskWhy why;                        // may be empty
+  std::int64_t trail_keep_ms = 0;    // queue.trail
   std::function<bool()> ready;  // may be empty: always; asked on the loop's thread
 };
 

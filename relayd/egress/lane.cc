@@ -348,6 +348,8 @@ void Lane::accounts_changed() {
 // looks for it.
 void Lane::put_off(const std::string& why, bool may_expire) {
   const std::int64_t now_ms = workplace_.clock->wall_ms();
+  trouble_ = why;
+  if (failures_ == 0) trouble_since_ms_ = now_ms;
   // Those that failed together do not come back together.
   const std::uint64_t spread = std::hash<std::string>{}(key_) + static_cast<std::uint64_t>(now_ms);
   paused_until_ms_ = now_ms + retry_delay_ms(settings_->retry_ms, ++failures_, spread);

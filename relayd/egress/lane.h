@@ -12,6 +12,7 @@
 
 #include "core/net/loop.h"
 #include "queue/due_window.h"
+#include "queue/hindrance.h"
 #include "relayd/egress/login_locks.h"
 #include "relayd/egress/manners.h"
 #include "relayd/egress/rates.h"
@@ -47,6 +48,8 @@ class Lane {
   // Looks at what is due and may start a connection or set the timer.
   void kick();
   void stop();  // no new connections; those open quit after the message in hand
+  // What stands in the way of one of its deliveries now; kTurn: nothing but its time.
+  [[nodiscard]] queue::Hindrance why(const Item& item);
   [[nodiscard]] bool idle() const { return connections_.empty(); }
 
  private:
@@ -71,6 +74,7 @@ class Lane {
   void too_many_connections(const smtp::Reply& reply);
   void put_off(const std::string& why, bool may_expire = true);
   void tell(const std::string& why, std::int64_t until_ms, bool attempted, bool may_expire);
+  [[nodiscard]] bool is_in_hand(const Item& item) const { return window_.is_in_hand(item); }
 
   struct Connection {
     std::unique_ptr<SmtpDelivery> delivery;
@@ -93,8 +97,10 @@ class Lane {
   std::int64_t not_before_ms_ = 0;          // steady: the reconnect interval
   // After a connection of no use the whole lane pauses, so that what waits goes out over one
   // connection when the smarthost is back, and a dead one is not asked anew by every message.
-  std::int64_t paused_until_ms_ = 0;  // wall
-  std::uint32_t failures_ = 0;        // connections of no use in a row
+  std::int64_t paused_until_ms_ = 0;   // wall
+  std::uint32_t failures_ = 0;         // connections of no use in a row
+  std::string trouble_;                // why the last of them was
+  std::int64_t trouble_since_ms_ = 0;  // wall: the first of them
   Rates rates_;
   ConnectionCap cap_;
   std::size_t host_ = 0;             // of the smarthost's hosts, the one in use

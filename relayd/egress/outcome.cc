@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "relayd/egress/remote_id.h"
+
 namespace egress {
 namespace {
 
@@ -39,6 +41,7 @@ Judged judge_replies(const queue::Message& message, const queue::Delivery& deliv
   update.index = delivery.index;
   update.attempts = delivery.attempts + 1;
   update.finished = true;
+  update.note.remote = remote;
   const bool expired = message.expiry_ms <= now_ms;
   const std::vector<std::uint32_t> pending = pending_recipients(delivery);
   for (std::size_t i = 0; i < pending.size() && i < replies.size(); ++i) {
@@ -48,10 +51,12 @@ Judged judge_replies(const queue::Message& message, const queue::Delivery& deliv
     if (reply.positive()) {
       status.state = queue::RecipientState::kDelivered;
       ++judged.delivered;
+      if (update.note.remote_id.empty()) update.note.remote_id = remote_queue_id(reply.text);
     } else if (reply.permanent()) {
       status.state = queue::RecipientState::kFailed;
       judged.failed.push_back({recipient, status_of(reply), reply.str(), std::string(remote)});
     } else if (expired) {
+      update.note.expired = true;
       // RFC 3463 3.5: delivery time expired; a persistent transient failure all the same.
       status.state = queue::RecipientState::kFailed;
       judged.failed.push_back({recipient, "4.4.7",
@@ -97,6 +102,7 @@ queue::DeliveryUpdate without_report(const queue::DeliveryUpdate& update,
   out.attempts = update.attempts;
   out.next_attempt_ms = update.next_attempt_ms;
   out.last_reply = update.last_reply;
+  out.note = update.note;
   const bool only_events = std::all_of(
       update.also.begin(), update.also.end(),
       [](const queue::NewMessage& also) { return also.message.kind == queue::Kind::kEvent; });

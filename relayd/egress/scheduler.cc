@@ -57,6 +57,11 @@ void Scheduler::give_turns() {
   }
 }
 
+queue::Hindrance Scheduler::why(std::string_view destination, const Item& item) {
+  const auto at = lanes_.find(destination.substr(kDestinationPrefix.size()));
+  return at == lanes_.end() ? queue::Hindrance{} : at->second->why(item);
+}
+
 void Scheduler::accounts_changed() {
   locks_.accounts_changed();
   for (auto& [key, lane] : lanes_) lane->accounts_changed();

@@ -25,6 +25,8 @@ class Scheduler {
   void open(const std::string& destination);
   // After each commit: a delivery is waiting.
   void waiting(const queue::Store::Waiting& waiting);
+  // What stands in the way of a delivery to `destination` now.
+  [[nodiscard]] queue::Hindrance why(std::string_view destination, const Item& item);
   void accounts_changed();  // another smarthost may serve what waits
   // `on_done` when no connection is left, or after limits.stop_timeout.
   void stop(std::function<void()> on_done);

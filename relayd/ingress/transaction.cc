@@ -275,6 +275,11 @@ void Transaction::judged(const policy::Judgement& judgement) {
     document.insert(document.size() - 1,
                     document.size() > 2 ? R"(,"loop":"rate")" : R"("loop":"rate")");
   }
+  std::string& text = message_.note.text;
+  text = policy::name(judgement.disposition);
+  for (const std::string& reason : judgement.reasons) {
+    text += (&reason == &judgement.reasons.front() ? ": " : "; ") + reason;
+  }
   commit(policy::authentication_results(judgement, settings_->hostname));
 }
 
@@ -323,6 +328,7 @@ void Transaction::commit(std::string prefix_above_received) {
   message.arrival_ms = workplace_.due_clock->wall_ms();
   message.expiry_ms = message.arrival_ms + settings_->expire_ms;
   message_.prefix = std::move(prefix_above_received) + received();
+  message_.note.message_id = headers_.value("Message-ID").value_or(std::string());
 
   queue::Delivery delivery;
   delivery.destination = client_.sends_outward ? domain_ : "backend:" + message.tenant;

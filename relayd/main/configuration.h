@@ -35,6 +35,7 @@ struct Configuration {
                                           30 * base::kMinute, base::kHour,       2 * base::kHour,
                                           4 * base::kHour};
     std::int64_t expire_ms = 5 * base::kDay;
+    std::int64_t trail_ms = 14 * base::kDay;
   } queue;
   struct {
     bool required = true;

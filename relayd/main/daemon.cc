@@ -117,6 +117,8 @@ struct Daemon::State {
   void open();
   void listen();
   void start_admin();
+  void ask_why(const std::string& destination, const queue::DeliveryName& name,
+               std::function<void(queue::Hindrance)> answer);
   void load_due();
   void route_waiting(const queue::Store::Waiting& waiting);
   void accounts_changed(const policy::AccountsSnapshot& accounts);
@@ -190,6 +192,7 @@ void Daemon::State::open() {
   queue_options.limits = &c.limits;
   queue_options.clock = &due_clock;
   queue_options.metrics = &metrics;
+  queue_options.trail_keep_ms = c.queue.trail_ms;
   store = need(queue::Store::open(std::move(queue_options)));
   crypto = std::make_unique<base::WorkerPool>(std::max<std::size_t>(1, cores / 4));
 
@@ -274,6 +277,11 @@ void Daemon::State::start_admin() {
     }
     return out;
   };
+  options.trail_keep_ms = c.queue.trail_ms;
+  options.why = [this](const std::string& destination, const queue::DeliveryName& name,
+                       std::function<void(queue::Hindrance)> answer) {
+    ask_why(destination, name, std::move(answer));
+  };
   options.resume_backend = [this](const std::string& tenant) {
     tickets_loop->loop.post([this, tenant] { hand_off->resume(tenant); });
     return hand_off->paused().contains(tenant);
@@ -286,6 +294,19 @@ void Daemon::State::route_waiting(const queue::Store::Waiting& waiting) {
     egress_loop->loop.post([this, waiting] { scheduler->waiting(waiting); });
   } else {
     tickets_loop->loop.post([this, waiting] { hand_off->waiting(waiting); });
+  }
+}
+
+void Daemon::State::ask_why(const std::string& destination, const queue::DeliveryName& name,
+                            std::function<void(queue::Hindrance)> answer) {
+  if (destination.starts_with(egress::kDestinationPrefix)) {
+    egress_loop->loop.post([this, destination, name, answer = std::move(answer)] {
+      answer(scheduler->why(destination, {name.id, name.index}));
+    });
+  } else {
+    tickets_loop->loop.post([this, destination, name, answer = std::move(answer)] {
+      answer(hand_off->why(destination, name.id, name.index));
+    });
   }
 }
 

@@ -11,6 +11,7 @@ add_executable(relayctl
   relayctl_print.cc
   relayctl_queue.cc
   relayctl_salvage.cc
+  relayctl_trail.cc
   relayctl_verbs.cc
 )
 relayd_warnings(relayctl)

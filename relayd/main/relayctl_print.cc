@@ -11,13 +11,6 @@ using nlohmann::json;
 constexpr std::size_t kCellOctets = 60;
 constexpr std::string_view kOnce = "shown only once: keep it now, it cannot be shown again";
 
-// Answers carry what strangers wrote (replies, addresses): no escape sequences for the terminal.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; }, ' ');
-  return text;
-}
-
 std::string cell(const json& value) {
   if (value.is_null()) return "-";
   if (value.is_string()) return printable(value.get<std::string>());
@@ -67,6 +60,12 @@ void print_record_indented(const json& record, const std::string& indent) {
 }
 
 }  // namespace
+
+std::string printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; }, ' ');
+  return text;
+}
 
 void print_table(const json& rows, const std::vector<std::string>& columns) {
   if (rows.empty()) {

@@ -7,6 +7,8 @@
 
 namespace relayctl {
 
+// Answers carry what strangers wrote (replies, addresses): no escape sequences for the terminal.
+std::string printable(std::string text);
 // An array of objects as a table of these members, widths fitted.
 void print_table(const nlohmann::json& rows, const std::vector<std::string>& columns);
 // One object, a member a line.

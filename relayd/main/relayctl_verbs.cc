@@ -10,6 +10,7 @@
 #include "relayd/main/relayctl_apply.h"
 #include "relayd/main/relayctl_print.h"
 #include "relayd/main/relayctl_queue.h"
+#include "relayd/main/relayctl_trail.h"
 
 namespace relayctl {
 namespace {
@@ -53,6 +54,7 @@ class Verbs {
     add_credential();
     add_dkim();
     add_queue_verbs(app_, chosen_);
+    add_trail_verbs(app_, chosen_);
     verb(app_, "status", "how relayd is doing", [](Context& c, Values&) {
       show(c, c.client.get({"v1", "status"}), print_record);
     });

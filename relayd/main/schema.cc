@@ -70,8 +70,9 @@ Setter boolean(Where where) {
 
 std::optional<std::int64_t> number_of(const toml::node& node, base::Unit unit) {
   if (const auto whole = node.value_exact<std::int64_t>()) {
-    // A duration without a unit would be a guess.
-    return unit == base::Unit::kMilliseconds || *whole < 0 ? std::nullopt : whole;
+    // A duration without a unit would be a guess, all but none.
+    const bool is_guess = unit == base::Unit::kMilliseconds && *whole != 0;
+    return is_guess || *whole < 0 ? std::nullopt : whole;
   }
   const auto value = text_of(node);
   if (!value) return std::nullopt;
@@ -273,6 +274,11 @@ std::vector<Row> make_schema() {
        "RFC 5321 4.5.4.1 asks for 4 to 5 days; then the sender is told",
        number(base::Unit::kMilliseconds, 1000,
               config([](Configuration & c) -> auto& { return c.queue.expire_ms; }))},
+      {"queue.trail", "duration", "14d",
+       "how long `relayctl trail` knows what became of a message that is gone: people ask after "
+       "days, and a week off is between; 0 keeps nothing",
+       number(base::Unit::kMilliseconds, 0,
+              config([](Configuration & c) -> auto& { return c.queue.trail_ms; }))},
       {"verification.required", "true | false", "true",
        "false: addresses send through their smarthost at once",
        boolean(config([](Configuration & c) -> auto& { return c.verification.required; }))},

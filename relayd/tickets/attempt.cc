@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kBuffer = 64 * 1024;
 constexpr std::size_t kSlice = 512 * 1024;        // octets of one turn
-constexpr std::size_t kBodyStartMax = 400;        // of the answer that is kept
+constexpr std::size_t kBodyStartMax = 2000;       // of the answer that is kept
 constexpr std::int64_t kSlowestOctetsPerMs = 16;  // 16 KB a second, beside the wait for progress
 constexpr std::int64_t kTimerSlackMs = 20;        // the loop's timers may be this early
 
@@ -251,6 +251,7 @@ void Attempt::transferred(CURLcode code) {
   progress_timer_.stop();
   if (answer_known_) {  // then it does not matter how the rest of the answer ended
     answer_.retry_after = response_retry_after_;
+    answer_.ticket_id = response_ticket_id_;
     answer_.connected = true;
     return answered();
   }
@@ -291,7 +292,14 @@ std::size_t Attempt::on_header(char* line, std::size_t size, std::size_t count,
   self.response_octets_ += text.size();
   if (self.response_octets_ > static_cast<std::size_t>(self.services_.limits->http_response))
     return 0;
-  if (text.starts_with("HTTP/")) self.response_retry_after_.clear();
+  if (text.starts_with("HTTP/")) {
+    self.response_retry_after_.clear();
+    self.response_ticket_id_.clear();
+  }
+  constexpr std::string_view kTicketId = "x-ticket-id:";
+  if (base::istarts_with(text, kTicketId)) {
+    self.response_ticket_id_ = base::trim(text.substr(kTicketId.size()));
+  }
   constexpr std::string_view kRetryAfter = "retry-after:";
   if (base::istarts_with(text, kRetryAfter)) {
     self.response_retry_after_ = base::trim(text.substr(kRetryAfter.size()));

@@ -114,7 +114,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   std::int64_t started_ms_ = 0;
   std::size_t response_octets_ = 0;
   bool answer_known_ = false;  // a final status and its fields have come
-  std::string response_retry_after_;
+  std::string response_retry_after_, response_ticket_id_;
 };
 
 }  // namespace tickets

@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "relayd/tickets/attempt.h"
 #include "relayd/tickets/schedule.h"
+#include "relayd/tickets/ticket_id.h"
 
 namespace tickets {
 namespace {
@@ -245,7 +246,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
                                             {"destination", destination},
                                             {"attempts", delivery.attempts + 1},
                                             {"reply", reply}});
-        write(destination, key, done(delivery, reply));
+        write(destination, key, done(delivery, answer, reply));
         return;
       case Outcome::kHeld:
         works(destination);
@@ -356,9 +357,11 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     return update;
   }
 
-  static queue::DeliveryUpdate done(const queue::Delivery& delivery, const std::string& reply) {
+  static queue::DeliveryUpdate done(const queue::Delivery& delivery, const Answer& answer,
+                                    const std::string& reply) {
     queue::DeliveryUpdate update = changed(delivery, reply);
     update.finished = true;
+    update.note.remote_id = ticket_id(answer.ticket_id, answer.body_start);
     for (queue::RecipientStatus recipient : delivery.recipients) {
       recipient.state = queue::RecipientState::kDelivered;
       recipient.last_reply = reply;
@@ -463,6 +466,23 @@ bool HandOff::resume(const std::string& tenant) {
   state_->schedule.probe_now(destination);
   state_->pump();
   return true;
+}
+
+queue::Hindrance HandOff::why(const std::string& destination, const base::Id& id,
+                              std::uint32_t index) const {
+  using queue::Wait;
+  const Schedule& schedule = state_->schedule;
+  if (schedule.is_in_hand(destination, {id, index})) return {Wait::kInHand, {}, {}, 0, 0};
+  const auto paused = state_->board.all();
+  if (const auto at = paused.find(tenant_of(destination)); at != paused.end()) {
+    const PausedBackend& pause = at->second;
+    return {pause.refused ? Wait::kRefused : Wait::kUnavailable, at->first, pause.reply,
+            pause.since_ms, pause.next_probe_ms};
+  }
+  if (schedule.is_busy(destination)) {
+    return {Wait::kConnections, std::to_string(state_->options.limits->http_connections), {}, 0, 0};
+  }
+  return {};
 }
 
 std::map<std::string, PausedBackend> HandOff::paused() const { return state_->board.all(); }

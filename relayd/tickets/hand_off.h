@@ -18,6 +18,7 @@
 #include "core/dns/resolver.h"
 #include "core/net/loop.h"
 #include "policy/account_store.h"
+#include "queue/hindrance.h"
 #include "queue/store.h"
 #include "relayd/tickets/pauses.h"
 
@@ -58,6 +59,9 @@ class HandOff {
   // The operator's word that a back end is mended: where it is paused one ticket asks at once, and
   // when that is taken all the others follow. False where it was not paused.
   bool resume(const std::string& tenant);
+  // What stands in the way of a ticket now; kTurn: nothing but its time.
+  [[nodiscard]] queue::Hindrance why(const std::string& destination, const base::Id& id,
+                                     std::uint32_t index) const;
   // By tenant. Any thread.
   [[nodiscard]] std::map<std::string, PausedBackend> paused() const;
   // No new attempts; those in flight may finish within limits.stop_timeout, then they are cut off

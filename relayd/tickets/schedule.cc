@@ -231,6 +231,17 @@ std::vector<Schedule::Paused> Schedule::paused() const {
   return out;
 }
 
+bool Schedule::is_in_hand(const std::string& destination, const Key& key) const {
+  const auto at = endpoints_.find(destination);
+  return at != endpoints_.end() && at->second.window.is_in_hand(key);
+}
+
+bool Schedule::is_busy(const std::string& destination) const {
+  const auto at = endpoints_.find(destination);
+  if (at == endpoints_.end()) return false;
+  return at->second.slots.size() >= std::min(at->second.allowed, each_max_) || slots_ >= total_max_;
+}
+
 std::size_t Schedule::waiting() const {
   std::size_t count = 0;
   for (const auto& [destination, endpoint] : endpoints_) {

@@ -93,6 +93,10 @@ class Schedule {
     Pause why;
   };
   [[nodiscard]] std::vector<Paused> paused() const;
+  // Tried now, or its outcome is being written.
+  [[nodiscard]] bool is_in_hand(const std::string& destination, const Key& key) const;
+  // Has the destination, or have all together, no slot left?
+  [[nodiscard]] bool is_busy(const std::string& destination) const;
   [[nodiscard]] std::size_t in_flight() const { return slots_; }
   // Of those in memory.
   [[nodiscard]] std::size_t waiting() const;

@@ -28,6 +28,7 @@ to FILE, whole and flushed before the answer is sent:
     drop           the connection is closed at once, before the body is read
     flood          200 and a body without end
     trickle        one octet of a 200 each second
+A 200 to a JSON event says X-Ticket-Id: T- and the event's data.id.
 A request whose signature or password is wrong gets 401, whatever the script says, and does not use
 up an entry. Standard library only.
 """
@@ -139,6 +140,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    ticket = ""
+
     def do_GET(self):
         self.answer("200")
 
@@ -154,6 +157,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         verified, problem = self.examine(record, headers, body)
         answer = "401" if problem else self.desk.next_answer()
         self.desk.write({**record, "answer": answer, "verified": verified, "problem": problem})
+        self.ticket = str((record.get("event") or {}).get("data", {}).get("id", ""))
         self.answer(answer)
 
     def examine(self, record, headers, body):
@@ -217,6 +221,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header("Retry-After", email.utils.formatdate(moment, usegmt=True))
             if code in (301, 302, 303, 307, 308):
                 self.send_header("Location", "/elsewhere")
+            if code == 200 and self.ticket:
+                self.send_header("X-Ticket-Id", "T-" + self.ticket)
             self.send_header("Content-Type", "text/plain")
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()

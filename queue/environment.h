@@ -61,9 +61,9 @@ class Environment {
   [[nodiscard]] std::uint64_t page_size() const { return page_size_; }
   [[nodiscard]] std::uint64_t map_pages() const;
 
-  // What was read of the map counts as this process's memory until the system wants it back, so that
-  // looking once at a million records would look like needing them. This lets go of it; it stays in
-  // the system's cache and is mapped again when it is touched. Any thread.
+  // What was read of the map counts as this process's memory until the system wants it back, so
+  // that looking once at a million records would look like needing them. This lets go of it; it
+  // stays in the system's cache and is mapped again when it is touched. Any thread.
   void let_go_of_pages() const;
   static constexpr std::size_t kRecordsOfPages = 50'000;  // between two calls in a long walk
 

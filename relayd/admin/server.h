@@ -49,9 +49,9 @@ struct AdminOptions {
   // May be empty; asked on the loop's thread. By tenant; false where the back end was not paused.
   std::function<std::map<std::string, PausedBackend>()> paused_backends;
   std::function<bool(const std::string& tenant)> resume_backend;
-  AskWhy why;                        // may be empty
-  std::int64_t trail_keep_ms = 0;    // queue.trail
-  std::function<bool()> ready;  // may be empty: always; asked on the loop's thread
+  AskWhy why;                      // may be empty
+  std::int64_t trail_keep_ms = 0;  // queue.trail
+  std::function<bool()> ready;     // may be empty: always; asked on the loop's thread
 };
 
 class AdminServer {

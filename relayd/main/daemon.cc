@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "certs/sealer.h"
+#include "core/base/bytes.h"
 #include "core/base/worker_pool.h"
 #include "relayd/admin/server.h"
 #include "relayd/egress/scheduler.h"
@@ -23,6 +24,7 @@ namespace relayd {
 namespace {
 
 constexpr rlim_t kDescriptorsKept = 4096;
+constexpr std::size_t kSentIdsMax = 20;  // messages of one Message-ID that are looked at
 
 // A part that could not be made is a reason not to start.
 template <typename T>
@@ -120,6 +122,8 @@ struct Daemon::State {
   void ask_why(const std::string& destination, const queue::DeliveryName& name,
                std::function<void(queue::Hindrance)> answer);
   void load_due();
+  [[nodiscard]] std::optional<std::string> find_sent(const std::string& tenant,
+                                                     const std::string& message_id) const;
   void route_waiting(const queue::Store::Waiting& waiting);
   void accounts_changed(const policy::AccountsSnapshot& accounts);
   void reload();
@@ -241,6 +245,9 @@ void Daemon::State::listen() {
     inward.census = census.get();
     inward.pairs = pairs.get();
     inward.sent_key = sealer->derive("sent");
+    inward.find_sent = [this](const std::string& tenant, const std::string& message_id) {
+      return find_sent(tenant, message_id);
+    };
     inward.clock = &clock;
     inward.due_clock = &due_clock;
     inward.descriptor_max = descriptor_max;
@@ -252,6 +259,21 @@ void Daemon::State::listen() {
       }
     }
   }
+}
+
+// As the trail remembers it (decision 0024). Any thread.
+std::optional<std::string> Daemon::State::find_sent(const std::string& tenant,
+                                                    const std::string& message_id) const {
+  for (const base::Id& id : store->find_by_term(message_id, kSentIdsMax)) {
+    const auto steps = store->trail(id);
+    if (steps.empty() || !steps.front().origin) continue;
+    const queue::TrailOrigin& origin = *steps.front().origin;
+    if (origin.kind == queue::Kind::kOutbound && origin.tenant == tenant &&
+        base::trim(origin.message_id) == base::trim(message_id)) {
+      return id.str();
+    }
+  }
+  return std::nullopt;
 }
 
 void Daemon::State::start_admin() {

@@ -11,11 +11,11 @@ namespace tickets {
 
 // What came back from one attempt.
 struct Answer {
-  int status = 0;           // HTTP status; 0 where none came
-  std::string retry_after;  // the field, "" where absent
-  std::string body_start;   // the first characters
-  std::string error;        // status 0: what went wrong, for a person
-  bool connected = true;    // status 0: had there been a connection (TCP and TLS)?
+  int status = 0;              // HTTP status; 0 where none came
+  std::string retry_after;     // the field, "" where absent
+  std::string body_start;      // the first characters
+  std::string error;           // status 0: what went wrong, for a person
+  bool connected = true;       // status 0: had there been a connection (TCP and TLS)?
   std::string ticket_id = {};  // the field X-Ticket-Id, "" where absent
 };
 

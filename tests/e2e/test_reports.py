@@ -242,11 +242,26 @@ def test_what_cannot_be_tied_stays_a_flagged_ticket(scene):
     _, content = sample()
     envid = scene.envid_of(scene.submit([CUSTOMER], content))
     wrong = envid[:-1] + ("0" if envid[-1] != "0" else "1")
+    strange = sample()[1]  # relayd never sent it
     for tag in (wrong, "", "QQ314159"):
-        marker, report = report_for(tag, original=content)
+        marker, report = report_for(tag, original=strange)
         deliver(scene.relayd, scene.inbound, "", SUPPORT, report)
         ticket = scene.desk.wait_for_ticket(marker)
         assert ticket["data"]["automated"] == {"is": True, "reason": "null-sender"}
+
+
+def test_without_the_envelope_id_the_message_id_ties_where_the_sender_is_null(scene):
+    marker, content = sample()
+    queue_id = scene.submit([CUSTOMER], content)
+    claimed, report = report_for("", original=content)
+    deliver(scene.relayd, scene.inbound, CUSTOMER, SUPPORT, report)
+    assert scene.desk.wait_for_ticket(claimed)["data"]["envelope"]["mail_from"] == CUSTOMER
+    _, report = report_for("", original=content)
+    deliver(scene.relayd, scene.inbound, "", SUPPORT, report)
+    event = scene.event_about(queue_id)
+    assert event["type"] == "message.bounced"
+    assert event["data"]["tied_by"] == "message-id"
+    assert marker in event["data"]["original_message_id"]
 
 
 def test_another_tenants_message_is_none_of_theirs(scene):

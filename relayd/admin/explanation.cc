@@ -12,6 +12,10 @@ using queue::Step;
 using queue::TrailStep;
 using queue::Wait;
 
+// What was put off until a hindrance ends says so by its due time, which was reckoned then, and by
+// another clock than the hindrance now.
+constexpr std::int64_t kSameMomentMs = 1000;
+
 std::string key_of(const std::string& destination) {
   return destination.substr(std::min(destination.size(), destination.find(':') + 1));
 }
@@ -48,7 +52,9 @@ Wait wait_of(const Situation& s) {
   if (s.delivery.state == queue::State::kHeld) return Wait::kHeld;
   const queue::Hindrance& h = s.hindrance;
   if (is_strong(h.wait)) return h.wait;
-  if (s.delivery.next_attempt_ms > std::max(s.now_ms, h.until_ms)) return Wait::kBackOff;
+  if (s.delivery.next_attempt_ms > std::max(s.now_ms, h.until_ms + kSameMomentMs)) {
+    return Wait::kBackOff;
+  }
   return h.wait;
 }
 

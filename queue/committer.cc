@@ -341,6 +341,7 @@ void Committer::sync_bodies(const Batch& batch) {
 // change goes without it.
 void Committer::apply(std::span<Work* const> batch, bool with_trail) {
   if (batch.empty()) return;
+  const bool is_first = with_trail;
   Changes changes;
   int code = 0;
   {
@@ -349,7 +350,9 @@ void Committer::apply(std::span<Work* const> batch, bool with_trail) {
     TrailWriter trail(txn, trail_.bucket(), now_ms);
     with_trail = with_trail && trail_.may_write(txn);
     if (with_trail) changes.trail = &trail;
-    if (trail_.is_due(now_ms)) trail_.forget(txn, now_ms, kForgottenPerChange * batch.size());
+    // Forgetting writes pages too: what is tried again for want of room goes without.
+    if (is_first && trail_.is_due(now_ms))
+      trail_.forget(txn, now_ms, kForgottenPerChange * batch.size());
     for (Work* work : batch) {
       work->answer = apply_one(txn, *work, changes);
       if (txn.error() != 0) break;
@@ -375,7 +378,7 @@ void Committer::apply(std::span<Work* const> batch, bool with_trail) {
     for (Work* work : batch) work->answer = Failure::kFailed;
     return;
   }
-  if (with_trail) return apply(batch, false);
+  if (is_first) return apply(batch, false);
   if (batch.size() > 1) {
     apply(half(batch, false), false);
     apply(half(batch, true), false);

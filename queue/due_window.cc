@@ -155,6 +155,7 @@ std::size_t DueWindow::due_count(std::int64_t now_ms, std::size_t count_max) con
 }
 
 void DueWindow::put_off(std::int64_t due_ms) {
+  if (released_.contains(due_ms)) return;  // while its change of time was under way
   put_off_.insert(due_ms);
   if (put_off_.size() > kMomentsMax) put_off_.erase(put_off_.begin());
 }

@@ -16,7 +16,8 @@ class Bulk : public std::enable_shared_from_this<Bulk> {
  public:
   Bulk(const AdminOptions& options, queue::Store::Order order, queue::Filter filter,
        ExchangePtr exchange)
-      : options_(options),
+      : loop_(options.loop),
+        store_(options.store),
         order_(order),
         filter_(std::move(filter)),
         exchange_(std::move(exchange)),
@@ -28,21 +29,21 @@ class Bulk : public std::enable_shared_from_this<Bulk> {
   void page() {
     if (exchange_->answered()) return;
     if (last_page_ || failed_ > 0) return answer();
-    const queue::Selection selection = options_.store->select(filter_, after_);
+    const queue::Selection selection = store_->select(filter_, after_);
     after_ = selection.next;
     last_page_ = !after_;
     count_ += selection.deliveries.size();
     if (only_count_ || selection.deliveries.empty()) return next_page();
     open_ = selection.deliveries.size();
     for (const queue::DeliveryName& delivery : selection.deliveries) {
-      options_.store->order(order_, delivery, reason_,
-                            [self = shared_from_this()](queue::Failure f) { self->done(f); });
+      store_->order(order_, delivery, reason_,
+                    [self = shared_from_this()](queue::Failure f) { self->done(f); });
     }
   }
 
  private:
   void next_page() {
-    options_.loop->post([self = shared_from_this()] { self->page(); });
+    loop_->post([self = shared_from_this()] { self->page(); });
   }
   // The committer's thread.
   void done(queue::Failure failure) {
@@ -63,7 +64,10 @@ class Bulk : public std::enable_shared_from_this<Bulk> {
     exchange_->reply(200, {{"count", count_}, {"done", done_.load()}});
   }
 
-  const AdminOptions& options_;
+  // By value: the last answers may come from the committer when the server and its options are
+  // gone.
+  net::Loop* const loop_;
+  queue::Store* const store_;
   const queue::Store::Order order_;
   const queue::Filter filter_;
   const ExchangePtr exchange_;

@@ -42,11 +42,7 @@ Lane::Lane(const Workplace& workplace, LoginLocks& locks, LaneShares& shares, st
                 return store->due(destination, after, rows_max);
               }),
       timer_(*workplace.loop, [this] { kick(); }),
-      write_timer_(*workplace.loop, [this] {
-        for (queue::DeliveryUpdate& update : std::exchange(unwritten_, {})) {
-          settle(std::move(update));
-        }
-      }) {
+      write_timer_(*workplace.loop, [this] { write_again(); }) {
   recall_lock();
 }
 
@@ -130,6 +126,7 @@ Lane::Obstacle Lane::obstacle(const policy::Smarthost& smarthost,
       case LoginLocks::Answer::kBusy:
         return {kAnotherTriesMs, "", false};
       case LoginLocks::Answer::kLocked: {
+        doubtful_ = true;  // perhaps by another lane's logins: the end of the lock is the end here
         const auto lock = workplace_.accounts->smarthost_lock(account);
         if (!lock) break;  // unlocked this very moment
         return {std::max<std::int64_t>(lock->next_probe_ms() - workplace_.clock->wall_ms(), 1),
@@ -170,7 +167,10 @@ void Lane::connect(const policy::Smarthost& smarthost, Turns::Kind kind) {
   hooks.settle = [this](queue::DeliveryUpdate update) { settle(std::move(update)); };
   const policy::SmarthostAccount account =
       workplace_.accounts->snapshot()->smarthost_account(key_).value_or(policy::SmarthostAccount{});
-  hooks.logged_in = [this, account] { locks_.accepted(account, key_); };
+  hooks.logged_in = [this, account] {
+    doubtful_ = false;
+    locks_.accepted(account, key_);
+  };
   hooks.sending = [this](std::size_t recipients) {
     rates_.recipients(recipients, workplace_.clock->steady_ms());
   };
@@ -205,7 +205,12 @@ std::optional<Item> Lane::take() {
   return item;
 }
 
+void Lane::write_again() {
+  for (queue::DeliveryUpdate& update : std::exchange(unwritten_, {})) settle(std::move(update));
+}
+
 void Lane::settle(queue::DeliveryUpdate update, bool is_told) {
+  ++settling_;
   const std::int64_t later_ms = workplace_.clock->wall_ms() + settings_->retry_ms.front();
   const auto again = std::make_shared<queue::DeliveryUpdate>(without_report(update, later_ms));
   const std::weak_ptr<bool> alive = alive_;
@@ -220,6 +225,7 @@ void Lane::settle(queue::DeliveryUpdate update, bool is_told) {
 }
 
 void Lane::settled(queue::DeliveryUpdate again, queue::Failure failure) {
+  --settling_;
   switch (failure) {
     case queue::Failure::kNone:
     case queue::Failure::kNotFound:  // removed by the operator
@@ -396,6 +402,8 @@ void Lane::stop() {
   std::vector<SmtpDelivery*> all;
   for (const auto& [raw, connection] : connections_) all.push_back(raw);
   for (SmtpDelivery* connection : all) connection->stop();
+  // The last chance of what had no room: otherwise it would be sent again after the next start.
+  write_again();
 }
 
 }  // namespace egress

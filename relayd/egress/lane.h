@@ -50,7 +50,7 @@ class Lane {
   void stop();  // no new connections; those open quit after the message in hand
   // What stands in the way of one of its deliveries now; kTurn: nothing but its time.
   [[nodiscard]] queue::Hindrance why(const Item& item);
-  [[nodiscard]] bool idle() const { return connections_.empty(); }
+  [[nodiscard]] bool idle() const { return connections_.empty() && settling_ == 0; }
 
  private:
   // What keeps mail back although it is due; for_ms 0: nothing.
@@ -65,6 +65,7 @@ class Lane {
   void give_turn_back(Turns::Kind kind);
   std::optional<Item> take();
   void settle(queue::DeliveryUpdate update, bool is_told = false);
+  void write_again();
   void settled(queue::DeliveryUpdate again, queue::Failure failure);
   void ended(SmtpDelivery* connection, const Ending& ending);
   void login_rejected(const policy::SmarthostAccount& account, const std::string& why);
@@ -92,6 +93,7 @@ class Lane {
   // Outcomes that the store had no room for. They are written again, and nothing is sent meanwhile:
   // a message whose outcome is not known to the queue would be sent twice.
   std::vector<queue::DeliveryUpdate> unwritten_;
+  std::size_t settling_ = 0;  // outcomes on their way to the disk
   net::Timer timer_, write_timer_;
   std::optional<policy::Smarthost> tried_;  // the last one connected to
   std::int64_t not_before_ms_ = 0;          // steady: the reconnect interval

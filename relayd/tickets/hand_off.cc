@@ -64,6 +64,8 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   std::map<std::string, std::string> fingerprints;  // of the paused endpoints
   // Steady; after an outcome that could not be written: see waits_for_room().
   std::int64_t not_before_ms = 0;
+  std::int64_t write_again_ms = kRoomAgainMs;
+  bool one_at_a_time = false;
   std::optional<std::int64_t> no_room_until_ms;
   Pauses board;
   bool pumping = false;
@@ -127,8 +129,12 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     // What is handed over could not be written down until the restart that a poisoned store needs.
     if (options.store->health().failure == queue::Failure::kFailed) return;
     if (waits_for_room()) return wake.start_ms(kRoomAgainMs);
+    if (one_at_a_time && (!attempts.empty() || settling > 0)) return;
     pumping = true;
-    while (const auto next = schedule.next(now())) begin(next->destination, next->key);
+    while (const auto next = schedule.next(now())) {
+      begin(next->destination, next->key);
+      if (one_at_a_time) break;
+    }
     pumping = false;
     const auto when = schedule.wake_ms();
     if (when) {
@@ -385,6 +391,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     ++settling;
     const bool waits = !update.finished && update.state == queue::State::kWaiting;
     const std::int64_t due_ms = update.next_attempt_ms;
+    if (waits) schedule.put_off(destination, due_ms);
     options.store->update(std::move(update),
                           [loop = options.loop, weak = weak_from_this(), destination, key, waits,
                            due_ms](queue::Failure failure) {
@@ -398,17 +405,23 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   void written(const std::string& destination, const Key& key, bool waits, std::int64_t due_ms,
                queue::Failure failure) {
     --settling;
+    if (failure == queue::Failure::kNone) {
+      one_at_a_time = false;
+      write_again_ms = kRoomAgainMs;
+    }
     if (failure == queue::Failure::kNone && waits) {
       schedule.again(destination, key, due_ms);
     } else if (failure == queue::Failure::kNone || failure == queue::Failure::kNotFound) {
       gone(destination, key);
     } else {
-      // Better to deliver twice than to lose: the queue still has it as it was before. But of what
-      // cannot be written down only one ticket is tried at a time.
+      // Better to deliver twice than to lose: the queue still has it as it was before. But while
+      // outcomes cannot be written only one ticket is tried at a time, and ever more seldom.
       base::log_error("outcome of a ticket not written",
                       {{"id", key.id.str()}, {"destination", destination}});
       schedule.as_before(destination, key);
-      not_before_ms = options.clock->steady_ms() + kRoomAgainMs;
+      one_at_a_time = true;
+      not_before_ms = options.clock->steady_ms() + write_again_ms;
+      write_again_ms = std::min(2 * write_again_ms, kNoRoomMs);
       no_room_until_ms = options.clock->steady_ms() + kNoRoomMs;
     }
     pump();

@@ -31,6 +31,7 @@ void Schedule::add(const std::string& destination, const Key& key, std::int64_t 
   if (ordered && to.settling.contains(key)) to.hurried.insert(key);
   to.window.told(key, due_ms, ordered);
   refresh(destination, to);
+  if (ordered && !to.window.is_in_hand(key)) probe_now(destination);
 }
 
 bool Schedule::is_due(Endpoint& endpoint) const {
@@ -61,8 +62,10 @@ std::optional<std::int64_t> Schedule::alarm_of(Endpoint& endpoint) const {
 
 // Puts the endpoint into the round where it can run, and its next moment into the alarms.
 void Schedule::refresh(const std::string& destination, Endpoint& endpoint) {
-  if (!endpoint.queued && wants_turn(endpoint)) {
+  const bool in_line = endpoint.queued && endpoint.queued_doubtful == endpoint.doubtful();
+  if (!in_line && wants_turn(endpoint)) {  // its place in the other line, if it has one, is void
     endpoint.queued = true;
+    endpoint.queued_doubtful = endpoint.doubtful();
     (endpoint.doubtful() ? turns_.doubtful : turns_.good).push_back(destination);
   }
   const auto alarm = alarm_of(endpoint);
@@ -84,6 +87,7 @@ std::optional<std::string> Schedule::next_turn() {
   round.pop_front();
   const auto at = endpoints_.find(destination);
   if (at == endpoints_.end()) return "";
+  if (!at->second.queued || at->second.queued_doubtful != take_doubtful) return "";
   at->second.queued = false;
   const bool stays = at->second.doubtful() == take_doubtful && wants_turn(at->second);
   if (stays) return destination;
@@ -214,6 +218,11 @@ void Schedule::set_slow(const std::string& destination, bool slow) {
     counted = at->second.doubtful();
     if (counted) ++doubtful_slots_;
   }
+  refresh(destination, at->second);
+}
+
+void Schedule::put_off(const std::string& destination, std::int64_t due_ms) {
+  endpoint(destination).window.put_off(due_ms);
 }
 
 std::uint32_t Schedule::count_failure(const std::string& destination) {

@@ -66,6 +66,9 @@ class Schedule {
   void finished(const std::string& destination, const Key& key);
   // It waits again, as is on disk by now.
   void again(const std::string& destination, const Key& key, std::int64_t due_ms);
+  // It will wait until then, as is on its way to the disk: should the back end turn out to work
+  // before that is there, it is due then.
+  void put_off(const std::string& destination, std::int64_t due_ms);
   // What came of it could not be written: it waits as it did.
   void as_before(const std::string& destination, const Key& key);
 
@@ -118,6 +121,7 @@ class Schedule {
     std::optional<Key> probe;
     std::uint32_t pauses = 0;
     std::uint32_t failures = 0;
+    bool queued_doubtful = false;          // in which line
     bool queued = false;                   // in one of turns_
     std::optional<std::int64_t> alarm_ms;  // in alarms_
   };

@@ -155,6 +155,45 @@ TEST(Schedule, SlowOnesShareHalf) {
   EXPECT_EQ(take(schedule, 4), "b7 ");
 }
 
+TEST(Schedule, WhoIsGoodAgainLeavesTheLineOfTheDoubtful) {
+  TestSchedule schedule(4, 2);
+  schedule.trust("live");
+  schedule.add("dead", key(0), 0);
+  schedule.count_failure("dead");
+  EXPECT_EQ(take(schedule, 1), "dead0 ");  // the half of the doubtful
+  schedule.set_slow("live", true);
+  schedule.add("live", key(1), 0);
+  EXPECT_EQ(take(schedule, 1), "");
+  schedule.set_slow("live", false);
+  EXPECT_EQ(take(schedule, 1), "live1 ");
+}
+
+TEST(Schedule, WhatIsPutOffWhileItsOutcomeIsWrittenIsReleasedToo) {
+  TestSchedule schedule(4, 4);
+  schedule.trust("a");
+  for (std::uint32_t i = 0; i < 2; ++i) schedule.add("a", key(i), 0);
+  EXPECT_EQ(take(schedule, 1), "a0 a1 ");
+  EXPECT_TRUE(schedule.pause("a", Pause::kDown, 500, key(0)));
+  schedule.slot_free("a", key(0));
+  schedule.put_off("a", 500);  // on its way to the disk ...
+  EXPECT_TRUE(schedule.works("a"));
+  schedule.finished("a", key(1));
+  schedule.again("a", key(0), 500);  // ... where it is now
+  EXPECT_EQ(take(schedule, 2), "a0 ");
+}
+
+TEST(Schedule, TheOperatorsRetryAsksAPausedBackEnd) {
+  TestSchedule schedule(4, 4);
+  for (std::uint32_t i = 0; i < 2; ++i) schedule.add("a", key(i), 0);
+  EXPECT_EQ(take(schedule, 1), "a0 ");
+  EXPECT_TRUE(schedule.pause("a", Pause::kAsked, 1'000'000, key(0)));
+  schedule.again("a", key(0), 1'000'000);
+  EXPECT_EQ(take(schedule, 2), "");
+  schedule.add("a", key(1), 2, true);
+  EXPECT_EQ(take(schedule, 3), "a1 ");
+  EXPECT_EQ(take(schedule, 4), "");  // one asks for all
+}
+
 TEST(Schedule, MoreAtOnceWithEachSuccessAndOneAfterAFailure) {
   TestSchedule schedule(4, 100);
   for (std::uint32_t i = 0; i < 20; ++i) schedule.add("a", key(i), 0);

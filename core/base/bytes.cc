@@ -219,12 +219,41 @@ std::string to_utf8(std::string_view text) {
   return out;
 }
 
+namespace {
+
+// How long the sequence is that `text` (UTF-8) begins with, if terminals take it for a command or
+// turn what follows around: C1 controls (U+0080 to 9F), line and paragraph separators,
+// bidirectional marks (U+2028 to 202E, U+2066 to 2069); else 0.
+std::size_t terminal_control(std::string_view text) {
+  const auto octet = [&](std::size_t at) {
+    return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
+  };
+  if (octet(0) == 0xc2) return octet(1) >= 0x80 && octet(1) < 0xa0 ? 2 : 0;
+  if (octet(0) != 0xe2) return 0;
+  const bool is_one = (octet(1) == 0x80 && octet(2) >= 0xa8 && octet(2) <= 0xae) ||
+                      (octet(1) == 0x81 && octet(2) >= 0xa6 && octet(2) <= 0xa9);
+  return is_one ? 3 : 0;
+}
+
+std::string without_terminal_controls(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const std::size_t length = terminal_control(text);
+    out += length == 0 ? text.front() : '?';
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string printable(std::string_view text, std::size_t octets_max) {
   std::string out = to_utf8(text.substr(0, octets_max));
   for (char& c : out) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   }
-  return out;
+  return without_terminal_controls(out);
 }
 
 }  // namespace base

@@ -11,14 +11,17 @@ namespace {
 
 using nlohmann::json;
 
-// A URL may carry user and password; the password is not for lists.
+// A URL may carry user and password, or a token as the user; secrets are not for lists.
 std::string without_password(const std::string& url) {
   const std::size_t start = url.find("://");
   if (start == std::string::npos) return url;
   const std::size_t authority_end = url.find_first_of("/?#", start + 3);
   const std::size_t at = url.rfind('@', authority_end);
   const std::size_t colon = url.find(':', start + 3);
-  if (at == std::string::npos || at < start || colon == std::string::npos || colon > at) return url;
+  if (at == std::string::npos || at < start) return url;
+  if (colon == std::string::npos || colon > at) {
+    return url.substr(0, start + 3) + "***" + url.substr(at);
+  }
   return url.substr(0, colon + 1) + "***" + url.substr(at);
 }
 

@@ -390,7 +390,7 @@ void Lane::tell(const std::string& why, std::int64_t until_ms, bool attempted, b
     if (!attempted) judged.update.attempts = delivery->attempts;
     judged.update.next_attempt_ms = until_ms;
     add_report(workplace_, *settings_, *message, {}, judged);
-    add_notices(workplace_, *settings_, *message, *delivery, {}, key_, judged);
+    add_notices(workplace_, *settings_, *message, *delivery, {}, {}, judged);
     ++*shares_.telling;
     settle(std::move(judged.update), true);
   }

@@ -28,11 +28,19 @@ std::string as_mail(const Settings& settings, const Notice& notice, const std::s
          text + "\r\n";
 }
 
+// The enhanced code behind the reply's code, where it is one of the same class (RFC 3463 2).
 std::string status_in(const std::string& reply, const char* standard) {
   const auto words = base::split(reply, ' ');
-  const bool has = words.size() > 1 && words[1].size() >= 5 && words[1][1] == '.' &&
-                   (words[1][0] == '2' || words[1][0] == '4');
-  return has ? std::string(words[1]) : standard;
+  if (words.size() < 2) return standard;
+  const auto parts = base::split(words[1], '.');
+  const auto is_number = [](std::string_view part) {
+    return !part.empty() && part.size() <= 3 &&
+           part.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  const bool is_code = parts.size() == 3 && parts[0].size() == 1 &&
+                       std::all_of(parts.begin(), parts.end(), is_number) &&
+                       words[1].front() == reply.front();
+  return is_code ? std::string(words[1]) : standard;
 }
 
 using Wanted = bool (*)(const queue::Message&, const mail::Recipient&);

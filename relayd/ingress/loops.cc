@@ -1,6 +1,7 @@
 #include "relayd/ingress/loops.h"
 
 #include <algorithm>
+#include <set>
 
 #include "core/base/bytes.h"
 #include "core/base/log.h"
@@ -23,11 +24,16 @@ std::vector<mail::Address> authors(const mail::Headers& headers) {
   return list ? list.take() : std::vector<mail::Address>();
 }
 
-// Who gets the answers: the envelope's sender, or the author where that is null.
-std::string correspondent(const mail::Headers& headers, const queue::Message& message) {
-  if (!message.envelope.mail_from.empty()) return normalized(message.envelope.mail_from);
-  const auto list = authors(headers);
-  return list.empty() ? std::string() : normalized(list.front().str());
+// Who gets the answers: the envelope's sender, which may be another one for each message (VERP),
+// and the authors.
+std::set<std::string> correspondents(const mail::Headers& headers, const queue::Message& message) {
+  constexpr std::size_t kMost = 4;
+  std::set<std::string> names = {normalized(message.envelope.mail_from)};
+  for (const mail::Address& author : authors(headers)) {
+    if (names.size() < kMost) names.insert(normalized(author.str()));
+  }
+  names.erase("");
+  return names;
 }
 
 bool is_automatic(const mail::Headers& headers) {
@@ -103,14 +109,17 @@ policy::Refusal suppress_partner(const Workplace& workplace, const policy::Accou
 
 bool writes_too_often(const Workplace& workplace, const mail::Headers& headers,
                       const queue::Message& message) {
-  const std::string sender = correspondent(headers, message);
-  if (workplace.pairs == nullptr || sender.empty()) return false;
-  const std::int64_t past =
-      workplace.pairs->count(sender, message.support_address, workplace.clock->steady_ms());
-  // A loop is worth one line a window, not one a message.
-  if (past == 1) note_loop(workplace, "rate", message, sender, message.support_address);
-  if (past > 1) count_loop(workplace, "rate");
-  return past > 0;
+  if (workplace.pairs == nullptr) return false;
+  std::int64_t most = 0;
+  for (const std::string& sender : correspondents(headers, message)) {
+    const std::int64_t past =
+        workplace.pairs->count(sender, message.support_address, workplace.clock->steady_ms());
+    // A loop is worth one line a window, not one a message.
+    if (past == 1) note_loop(workplace, "rate", message, sender, message.support_address);
+    most = std::max(most, past);
+  }
+  if (most > 1) count_loop(workplace, "rate");
+  return most > 0;
 }
 
 std::size_t suppress_automatic(const Workplace& workplace, const mail::Headers& headers,

@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/mail/address.h"
+#include "core/mail/dsn.h"
 #include "core/mail/received.h"
 #include "policy/original_recipient.h"
 #include "policy/permission.h"
@@ -163,8 +164,11 @@ void Transaction::begin_inbound() {
   if (const policy::SupportAddress* address = accounts_->address(message.support_address)) {
     message.domain = address->domain;
   }
-  if (const policy::Domain* domain = accounts_->domain(message.domain)) {
-    const auto refusal = refuse_partner_author(workplace_, *accounts_, *domain, headers_, message);
+  // What a partner's server reports of our mail is no ticket of theirs.
+  const bool is_report = message.envelope.mail_from.empty() && mail::is_delivery_report(headers_);
+  const policy::Domain* of = is_report ? nullptr : accounts_->domain(message.domain);
+  if (of != nullptr) {
+    const auto refusal = refuse_partner_author(workplace_, *accounts_, *of, headers_, message);
     if (refusal) return refuse(refusal->code, refusal->enhanced, refusal->text);
   }
   InquiryFacts facts;
@@ -270,7 +274,9 @@ void Transaction::judged(const policy::Judgement& judgement) {
   }
   std::string& document = message_.message.judgement;
   document = policy::authentication_json(judgement);
+  // What is suspended is answered by nobody, and may carry anybody's name.
   if (!make_delivery_event(workplace_, *settings_, headers_, message_) &&
+      judgement.disposition != policy::Disposition::kSuspended &&
       writes_too_often(workplace_, headers_, message_.message)) {
     document.insert(document.size() - 1,
                     document.size() > 2 ? R"(,"loop":"rate")" : R"("loop":"rate")");

@@ -8,6 +8,7 @@
 #include "relayd/main/relayctl_apply.h"
 #include "relayd/main/relayctl_check.h"
 #include "relayd/main/relayctl_client.h"
+#include "relayd/main/relayctl_print.h"
 #include "relayd/main/relayctl_queue.h"
 #include "relayd/main/relayctl_verbs.h"
 
@@ -70,11 +71,7 @@ int run(int argc, char** argv) {
     relayctl::Context context{client, options.json};
     chosen(context);
   } catch (const std::exception& failure) {
-    std::string line = failure.what();
-    for (char& c : line) {
-      if ((c >= 0 && c < 0x20) || c == 0x7f) c = ' ';
-    }
-    std::cerr << "relayctl: " << line << "\n";
+    std::cerr << "relayctl: " << relayctl::printable(failure.what()) << "\n";
     return 1;
   }
   return 0;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iostream>
 
+#include "core/base/bytes.h"
+
 namespace relayctl {
 namespace {
 
@@ -64,7 +66,7 @@ void print_record_indented(const json& record, const std::string& indent) {
 std::string printable(std::string text) {
   std::replace_if(
       text.begin(), text.end(), [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; }, ' ');
-  return text;
+  return base::printable(text, text.size());
 }
 
 void print_table(const json& rows, const std::vector<std::string>& columns) {

@@ -19,6 +19,8 @@ constexpr std::uint32_t kFailuresBeforePause = 8;
 // One connect to see whether a back end is there again is cheap: what waits for it should not wait
 // for hours after it came back.
 constexpr std::int64_t kDownPauseMax = 5 * base::kMinute;
+// "At once", or a date of a clock that is behind ours, is no reason to ask as fast as may be.
+constexpr std::int64_t kAskedMin = base::kSecond;
 constexpr std::int64_t kNoRoomMs = base::kMinute;
 constexpr std::int64_t kRoomAgainMs = base::kSecond;
 // A back end that takes this long over a ticket is slow: see Schedule::set_slow.
@@ -287,7 +289,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   [[nodiscard]] std::int64_t asked_until(const queue::Delivery& delivery,
                                          const Answer& answer) const {
     const auto wait = retry_after_ms(answer.retry_after, now());
-    return now() + (wait ? *wait : back_off_ms(delivery.attempts));
+    return now() + (wait ? std::max(*wait, kAskedMin) : back_off_ms(delivery.attempts));
   }
 
   // The end of the pause that this failure means for the endpoint; 0 for none.
@@ -304,7 +306,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
     if (outcome == Outcome::kLater) {
       why = Pause::kAsked;
       const auto wait = retry_after_ms(answer.retry_after, now());
-      if (wait) until = now() + *wait;
+      if (wait) until = now() + std::max(*wait, kAskedMin);
     }
     // One ticket alone may be what the back end cannot digest; a probe speaks for all.
     const bool alone = outcome == Outcome::kRetry && failures < kFailuresBeforePause && pauses == 0;

@@ -158,6 +158,12 @@ Json happened(const queue::Message& message) {
   if (!message.related_id.empty()) data["related_id"] = text(message.related_id);
   data["tenant"] = text(message.tenant);
   if (!message.domain.empty()) data["domain"] = text(message.domain);
+  if (!message.judgement.empty()) {  // it came as a mail: how far that can be trusted
+    Verdict judged = verdict(message);
+    data["trust"] = text(message.trust);
+    data["disposition"] = std::move(judged.disposition);
+    data["authentication"] = std::move(judged.authentication);
+  }
   const Json details = object_from(message.details);
   for (const auto& [key, value] : details.items()) {
     if (!data.contains(key)) data[key] = value;

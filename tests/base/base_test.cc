@@ -161,5 +161,14 @@ TEST(Result, HoldsOneOfTwo) {
   EXPECT_THROW((void)*bad, std::bad_variant_access);
 }
 
+TEST(Bytes, PrintableHasNothingThatMovesATerminal) {
+  EXPECT_EQ(printable("a\xc2\x9b"
+                      "2Jb\x1b[0m\r\n"),
+            "a?2Jb?[0m??");
+  EXPECT_EQ(printable("x\xe2\x80\xaey\xe2\x81\xa7z\xe2\x80\xa8"), "x?y?z?");
+  EXPECT_EQ(printable("\xc3\xa4 \xe2\x82\xac \xc2\xa0"),
+            "\xc3\xa4 \xe2\x82\xac \xc2\xa0");  // these stay
+}
+
 }  // namespace
 }  // namespace base

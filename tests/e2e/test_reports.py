@@ -233,6 +233,7 @@ def test_a_report_that_is_ours_becomes_an_event(scene, action, status, kind):
     data = event["data"]
     assert data["tied_by"] == "envelope-id" and marker in data["original_message_id"]
     assert data["markers"] == {MARKER: "4711"}
+    assert data["trust"] == "password" and data["disposition"] == "accepted"
     assert data["recipients"] == [{"address": CUSTOMER, "action": action, "status": status,
                                    "diagnostic": "552 mailbox full", "remote": ""}]
     assert report in base64.b64decode(data["raw"])

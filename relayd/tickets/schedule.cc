@@ -202,10 +202,13 @@ bool Schedule::works(const std::string& destination) {
 void Schedule::probe_now(const std::string& destination) {
   const auto at = endpoints_.find(destination);
   if (at == endpoints_.end() || at->second.paused == Pause::kNone) return;
-  at->second.paused_until_ms = now_ms_;
-  // Who was told to wait as long as the pause is a good one to ask with.
-  if (!is_due(at->second)) at->second.window.hurry_first();
-  refresh(destination, at->second);
+  Endpoint& of = at->second;
+  of.paused_until_ms = now_ms_;
+  // Who was told to wait as long as the pause is a good one to ask with, or who is being told.
+  if (!is_due(of) && !of.window.hurry_first() && !of.settling.empty()) {
+    of.hurried.insert(*of.settling.begin());
+  }
+  refresh(destination, of);
 }
 
 void Schedule::set_slow(const std::string& destination, bool slow) {

@@ -182,6 +182,18 @@ TEST(Schedule, WhatIsPutOffWhileItsOutcomeIsWrittenIsReleasedToo) {
   EXPECT_EQ(take(schedule, 2), "a0 ");
 }
 
+TEST(Schedule, ResumedWhileTheOnlyOutcomeIsWritten) {
+  TestSchedule schedule(4, 4);
+  schedule.add("a", key(0), 0);
+  EXPECT_EQ(take(schedule, 1), "a0 ");
+  EXPECT_TRUE(schedule.pause("a", Pause::kRefused, 1'000'000, key(0)));
+  schedule.slot_free("a", key(0));
+  schedule.probe_now("a");
+  EXPECT_EQ(take(schedule, 2), "");
+  schedule.again("a", key(0), 1'000'000);
+  EXPECT_EQ(take(schedule, 2), "a0 ");
+}
+
 TEST(Schedule, TheOperatorsRetryAsksAPausedBackEnd) {
   TestSchedule schedule(4, 4);
   for (std::uint32_t i = 0; i < 2; ++i) schedule.add("a", key(i), 0);

@@ -83,7 +83,8 @@ TEST(Dsn, HostileInputIsHarmless) {
     }
   }
   for (std::size_t size = 14; size < kHead.size() - 24; ++size) {
-    const auto headers = Headers::scan(kHead.substr(0, size) + "\r\n", 100);
+    const std::string head = kHead.substr(0, size) + "\r\n";
+    const auto headers = Headers::scan(head, 100);
     if (headers) read_delivery_report(*headers, kBody);
   }
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "relayd/admin/accounts_json.h"
+#include "relayd/admin/trail_words.h"
 
 namespace admin {
 namespace {
@@ -22,19 +23,6 @@ std::string_view name(queue::RecipientState state) {
       return "failed";
     default:
       return "pending";
-  }
-}
-
-std::string_view name(queue::Kind kind) {
-  switch (kind) {
-    case queue::Kind::kOutbound:
-      return "outbound";
-    case queue::Kind::kBounce:
-      return "bounce";
-    case queue::Kind::kEvent:
-      return "event";
-    default:
-      return "inbound";
   }
 }
 
@@ -81,7 +69,7 @@ json message_json(const queue::Message& message) {
   json recipients = json::array();
   for (const auto& recipient : message.envelope.recipients) recipients.push_back(recipient.address);
   json row = {{"id", message.id.str()},
-              {"kind", name(message.kind)},
+              {"kind", kind_name(message.kind)},
               {"tenant", message.tenant},
               {"domain", message.domain},
               {"support_address", message.support_address},

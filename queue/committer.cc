@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "core/base/log.h"
+#include "queue/change_log.h"
+#include "queue/journal.h"
 
 namespace queue {
 namespace {
@@ -21,6 +23,9 @@ constexpr std::uint64_t kOctetsOfMessage = 16 * base::kKiB;
 // in; and so many at once while nothing comes in.
 constexpr std::size_t kForgottenPerChange = 4;
 constexpr std::size_t kForgottenIdle = 500;
+// A checkpoint comes before its time where so much waits for it.
+constexpr std::size_t kRedoOctets = 8 * base::kMiB;
+constexpr std::uint64_t kRecentOctets = 32 * base::kMiB;
 
 std::span<NewMessage> messages_of(Work& work) {
   if (auto* message = std::get_if<NewMessage>(&work.what)) return {message, 1};
@@ -40,6 +45,14 @@ std::uint64_t octets_of(const NewMessage& message) {
          256 * m.envelope.recipients.size();
 }
 
+// Adds what a batch did to what others did.
+void add_changes(Changes& to, const Changes& changes) {
+  for (const auto& [number, use] : changes.usage) {
+    to.usage[number].messages += use.messages;
+    to.usage[number].octets += use.octets;
+  }
+}
+
 std::span<Work* const> half(std::span<Work* const> batch, bool second) {
   const std::size_t middle = batch.size() / 2;
   return second ? batch.subspan(middle) : batch.first(middle);
@@ -47,7 +60,7 @@ std::span<Work* const> half(std::span<Work* const> batch, bool second) {
 
 }  // namespace
 
-Committer::Committer(Needs needs, std::uint64_t messages)
+Committer::Committer(Needs needs, Unfinished unfinished, std::uint64_t messages)
     : needs_(std::move(needs)),
       compactor_(needs_.environment, *needs_.segments, needs_.limits),
       trail_(needs_.environment, needs_.trail_keep_ms),
@@ -60,8 +73,22 @@ Committer::Committer(Needs needs, std::uint64_t messages)
         &metrics->counter("relayd_queue_changes_total", "Submissions and updates committed");
     untold_metric_ = &metrics->counter("relayd_queue_untold_total",
                                        "Changes left out of the trail for want of room");
+    checkpoints_metric_ =
+        &metrics->counter("relayd_queue_checkpoints_total", "Commits of the queue's database");
   }
+  if (unfinished.file) take_up(std::move(unfinished));
   thread_ = std::thread([this] { run(); });
+}
+
+// What a start had no room for stays in the journal, which goes on behind it.
+void Committer::take_up(Unfinished unfinished) {
+  active_ = std::move(unfinished.file);
+  active_end_ = unfinished.end;
+  redo_ = std::move(unfinished.redo);
+  is_behind_ = true;
+  needs_.pressure->set_full("the queue's database has no room for what is in its journal");
+  for (const base::Id& id : ids_in(redo_)) remember(id);
+  txn_.reset();  // a transaction belongs to its thread
 }
 
 Committer::~Committer() {
@@ -88,14 +115,35 @@ void Committer::on_waiting(Store::OnWaiting callback) {
   on_waiting_ = std::move(callback);
 }
 
+void Committer::catch_up() {
+  if (!is_behind_.load(std::memory_order_acquire)) return;
+  if (std::this_thread::get_id() == thread_.get_id()) {
+    (void)checkpoint();
+    return;
+  }
+  std::unique_lock lock(mutex_);
+  const std::uint64_t mine = ++wanted_;
+  wake_.notify_one();
+  caught_up_wake_.wait(lock, [&] { return caught_up_ >= mine; });
+}
+
 void Committer::run() {
   for (;;) {
     Works works = take();
     if (works.empty()) {
-      const std::lock_guard lock(mutex_);
-      if (stopping_ && queue_.empty()) return;
+      std::unique_lock lock(mutex_);
+      if (stopping_ && queue_.empty()) {
+        lock.unlock();
+        if (is_behind_) (void)checkpoint();
+        remove_emptied();
+        lock.lock();
+        caught_up_ = wanted_;
+        caught_up_wake_.notify_all();
+        return;
+      }
     }
     if (!works.empty()) commit(works);
+    checkpoint_where_due();
     if (works.empty() || needs_.pressure->is_full()) forget_old();
     if (needs_.pressure->is_full()) probe();
     if (may_copy_forward() && Compactor::Clock::now() >= *compactor_.due()) copy_forward();
@@ -106,10 +154,11 @@ void Committer::run() {
 // the rest (stopping, or time to probe for room).
 Committer::Works Committer::take() {
   std::unique_lock lock(mutex_);
-  const auto ready = [this] { return stopping_ || !queue_.empty(); };
+  const auto ready = [this] { return stopping_ || !queue_.empty() || caught_up_ < wanted_; };
   // Contents find the disk full in their sessions' threads: look now and then.
   auto until = Compactor::Clock::now() + kProbeInterval * (needs_.pressure->is_full() ? 1 : 4);
   if (may_copy_forward()) until = std::min(until, *compactor_.due());
+  if (is_behind_ && !needs_.pressure->is_poisoned()) until = std::min(until, checkpoint_due_);
   wake_.wait_until(lock, until, ready);
   Works works;
   std::uint64_t octets = 0;
@@ -133,15 +182,8 @@ void Committer::commit(Works& works) {
     for (Work* work : batch) work->answer = Failure::kFailed;
   } else {
     refuse_where_full(batch);
-    const auto drop_answered = [&batch] {
-      std::erase_if(batch, [](const Work* work) { return work->answer != Failure::kNone; });
-    };
-    drop_answered();
-    write_bodies(batch);
-    drop_answered();
-    sync_bodies(batch);
-    drop_answered();
-    apply(batch, true);
+    std::erase_if(batch, [](const Work* work) { return work->answer != Failure::kNone; });
+    apply(batch, Try::kFirst);
   }
   for (const std::unique_ptr<Work>& work : works) {
     if (work->on_done) work->on_done(work->answer);
@@ -162,7 +204,6 @@ void Committer::commit(Works& works) {
     if (tell) tell(waiting);
   }
   waiting_.clear();
-  remove_emptied();
 }
 
 void Committer::remove_emptied() {
@@ -181,9 +222,11 @@ void Committer::remove_emptied() {
 
 // Whether it can be removed shows only when the transaction with what was just written is through.
 void Committer::retire_active() {
-  if (!active_) return;
+  if (!active_ || checkpoint() != 0) return;  // else it goes on being the journal
+  if (!active_) return;                       // it went with the checkpoint
   retired_.push_back(active_->number());
   active_.reset();
+  is_doubtful_ = false;
 }
 
 // New messages stay away from the reserves of map and disk; bounces may use half of the map's and
@@ -198,10 +241,10 @@ void Committer::refuse_where_full(const Batch& batch) {
     }
     if (is_new(work)) octets += work->octets;
   }
-  const std::uint64_t page_size = needs_.environment.page_size();
-  const auto map_has_room = [&](std::uint64_t n, Environment::Reserve reserve) {
-    return n == 0 || needs_.environment.has_room(kPagesOfTrees + n / page_size, reserve);
-  };
+  // What is known of the map's room is of the last checkpoint.
+  if (is_behind_ && !map_has_room(taken[0] + taken[1], Environment::Reserve::kAll)) {
+    (void)checkpoint();
+  }
   const bool disk_full = taken[0] > 0 && !needs_.segments->has_room(octets);
   const bool refuse_new =
       disk_full || !map_has_room(taken[0] + taken[1], Environment::Reserve::kAll);
@@ -217,175 +260,211 @@ void Committer::refuse_where_full(const Batch& batch) {
   }
 }
 
+bool Committer::map_has_room(std::uint64_t octets, Environment::Reserve reserve) const {
+  const std::uint64_t pages = (octets + map_octets_) / needs_.environment.page_size();
+  return octets == 0 || needs_.environment.has_room(kPagesOfTrees + pages, reserve);
+}
+
+// The journal goes on in a new segment only where the database says so.
 int Committer::ensure_active() {
-  if (active_ && active_end_ >= static_cast<std::uint64_t>(needs_.limits.segment_size)) {
+  if (is_doubtful_ || active_end_ >= static_cast<std::uint64_t>(needs_.limits.segment_size)) {
     retire_active();
+    if (active_ && is_doubtful_) return ENOSPC;
   }
   if (active_) return 0;
   int code = 0;
   active_ = needs_.segments->create(SegmentKind::kShared, code);
+  if (!active_) return code;
   active_end_ = kSegmentHeader;
+  code = needs_.segments->sync_names();
+  if (code == 0) code = checkpoint();
+  if (code == 0) return 0;
+  needs_.segments->remove(active_->number());
+  active_.reset();
   return code;
-}
-
-// One gathered write for all small messages; prefixes of own segments one by one.
-void Committer::write_bodies(std::span<Work* const> batch) {
-  std::vector<iovec> pieces;
-  std::vector<std::shared_ptr<SegmentFile>> own;
-  std::uint64_t end = 0;
-  int code = 0;
-  bool shared = false;
-  const auto add = [&](const std::string& bytes) {
-    if (!bytes.empty()) pieces.push_back({const_cast<char*>(bytes.data()), bytes.size()});
-    end += bytes.size();
-  };
-  for (Work* work : batch) {
-    for (NewMessage& message : messages_of(*work)) {
-      if (code != 0) break;
-      const StoredContent* content = content_of(message);
-      const std::uint32_t prefix_crc = checksum(0, message.prefix);
-      if (content != nullptr && content->file()) {
-        code = write_own(message, prefix_crc);
-        if (code == 0) own.push_back(content->file());
-        continue;
-      }
-      if (!shared) {
-        code = ensure_active();
-        end = active_end_;
-        shared = true;
-      }
-      if (code != 0) break;
-      BodyRef& body = message.message.body;
-      body.segment = active_->number();
-      body.prefix_offset = end;
-      body.prefix_size = message.prefix.size();
-      add(message.prefix);
-      body.content_offset = end;
-      body.content_size = 0;
-      body.checksum = prefix_crc;
-      if (content == nullptr) continue;
-      body.content_size = content->memory().size();
-      body.checksum = checksum_join(prefix_crc, content->crc(), body.content_size);
-      add(content->memory());
-    }
-  }
-  if (code == 0 && !pieces.empty()) {
-    code = active_->write(active_end_, std::move(pieces));
-    if (code != 0) (void)active_->cut(active_end_);  // what was written gives its room back
-    if (code == 0) {
-      active_end_ = end;
-      touched_.push_back(active_);
-    }
-  }
-  if (code == 0) {
-    touched_.insert(touched_.end(), own.begin(), own.end());
-    return;
-  }
-  if (is_no_descriptor(code)) {
-    for (Work* work : batch) {
-      if (!messages_of(*work).empty()) work->answer = Failure::kBusy;
-    }
-    return;
-  }
-  if (!is_no_room(code)) {
-    poison("writing a segment file", code);
-    for (Work* work : batch) work->answer = Failure::kFailed;
-    return;
-  }
-  if (batch.size() > 1) {
-    write_bodies(half(batch, false));
-    write_bodies(half(batch, true));
-    return;
-  }
-  needs_.pressure->set_full("the disk of the queue is full");
-  batch.front()->answer = Failure::kFull;
-}
-
-int Committer::write_own(NewMessage& message, std::uint32_t prefix_crc) {
-  const StoredContent& content = *content_of(message);
-  BodyRef& body = message.message.body;
-  body.segment = content.file()->number();
-  body.content_offset = kSegmentHeader;
-  body.content_size = content.size();
-  body.prefix_offset = kSegmentHeader + content.size();
-  body.prefix_size = message.prefix.size();
-  body.checksum = checksum_join(prefix_crc, content.crc(), body.content_size);
-  return message.prefix.empty() ? 0 : content.file()->write(body.prefix_offset, message.prefix);
-}
-
-void Committer::sync_bodies(const Batch& batch) {
-  std::sort(touched_.begin(), touched_.end());
-  touched_.erase(std::unique(touched_.begin(), touched_.end()), touched_.end());
-  int code = 0;
-  for (const std::shared_ptr<SegmentFile>& file : touched_) {
-    if (code == 0) code = file->sync();
-  }
-  if (code == 0 && !touched_.empty()) code = needs_.segments->sync_names();
-  touched_.clear();
-  if (code == 0) return;
-  if (!is_no_room(code)) {
-    poison("syncing a segment file", code);
-    for (Work* work : batch) work->answer = Failure::kFailed;
-    return;
-  }
-  // A file system that finds the room only now (thin, or copying on write). What was synced before
-  // is not in doubt, and the segment is not written to again.
-  needs_.pressure->set_full("the disk of the queue is full");
-  retire_active();
-  for (Work* work : batch) {
-    if (!messages_of(*work).empty()) work->answer = Failure::kFull;
-  }
 }
 
 // The trail is written with what it tells of, or not at all: where there is no room for both, the
 // change goes without it.
-void Committer::apply(std::span<Work* const> batch, bool with_trail) {
+void Committer::apply(std::span<Work* const> batch, Try turn) {
   if (batch.empty()) return;
-  const bool is_first = with_trail;
-  Changes changes;
-  int code = 0;
-  {
-    Txn txn(needs_.environment, Txn::Mode::kWrite);
-    const std::int64_t now_ms = needs_.clock.wall_ms();
-    TrailWriter trail(txn, trail_.bucket(), now_ms);
-    with_trail = with_trail && trail_.may_write(txn);
-    if (with_trail) changes.trail = &trail;
-    // Forgetting writes pages too: what is tried again for want of room goes without.
-    if (is_first && trail_.is_due(now_ms))
-      trail_.forget(txn, now_ms, kForgottenPerChange * batch.size());
-    for (Work* work : batch) {
-      work->answer = apply_one(txn, *work, changes);
-      if (txn.error() != 0) break;
-    }
-    const bool is_large = active_end_ > static_cast<std::uint64_t>(needs_.limits.segment_size) / 4;
-    settle_segments(txn, active_number(), is_large, changes);
-    code = txn.error();
-    if (code == 0) code = txn.commit();
-  }
-  if (code == 0) {
-    compactor_.note(changes);
-    changes.trail = nullptr;
-    if (!with_trail && needs_.trail_keep_ms > 0 && untold_metric_ != nullptr) {
-      untold_metric_->add(static_cast<std::int64_t>(batch.size()));
-    }
-    return keep(changes, batch);
-  }
-  // LMDB says EIO for a short write, which is what a disk does that has just become full. Nothing
-  // depends on it: the pages belong to this transaction alone, and it is rolled back.
-  const bool was_short = code == EIO && needs_.segments->is_out_of_room();
-  if (!is_no_room(code) && !was_short) {
-    poison("committing to the database", code);
-    for (Work* work : batch) work->answer = Failure::kFailed;
+  const auto [code, doing] = attempt(batch, turn);
+  if (code == 0) return;
+  txn_.reset();  // with what is not durable; the rest of it is done again
+  const auto answer = [](std::span<Work* const> works, Failure failure) {
+    for (Work* work : works) work->answer = failure;
+  };
+  if (is_no_descriptor(code)) {
+    Batch with_bodies;
+    Batch others;
+    for (Work* work : batch) (messages_of(*work).empty() ? others : with_bodies).push_back(work);
+    answer(with_bodies.empty() ? batch : with_bodies, Failure::kBusy);
+    if (!with_bodies.empty()) apply(others, turn);  // no file is needed for those
     return;
   }
-  if (is_first) return apply(batch, false);
+  if (needs_.pressure->is_poisoned()) return answer(batch, Failure::kFailed);
+  if (!is_no_room_after_all(code)) {
+    poison(doing, code);
+    return answer(batch, Failure::kFailed);
+  }
+  if (turn == Try::kFirst) {
+    // LMDB takes pages that were given back only two commits later.
+    if (code == MDB_MAP_FULL && checkpoint() == 0) (void)checkpoint();
+    return apply(batch, Try::kAgain);
+  }
+  if (turn == Try::kAgain) return apply(batch, Try::kUntold);
   if (batch.size() > 1) {
-    apply(half(batch, false), false);
-    apply(half(batch, true), false);
+    apply(half(batch, false), turn);
+    apply(half(batch, true), turn);
     return;
   }
-  needs_.pressure->set_full(std::string("the queue's database has no room: ") + mdb_strerror(code));
-  batch.front()->answer = Failure::kFull;
+  needs_.pressure->set_full(std::string(doing) + " failed: " + mdb_strerror(code));
+  answer(batch, Failure::kFull);
+}
+
+// LMDB says EIO for a short write, which is what a disk does that has just become full. Nothing
+// depends on it: the pages belong to this transaction alone, and it is rolled back.
+bool Committer::is_no_room_after_all(int code) const {
+  return is_no_room(code) || (code == EIO && needs_.segments->is_out_of_room());
+}
+
+Committer::Attempt Committer::attempt(std::span<Work* const> batch, Try turn) {
+  Frame frame;
+  if (const Attempt placed = place_bodies(batch, frame); placed.code != 0) return placed;
+  Changes changes;
+  std::string log;
+  const Attempt changed = change_tables(batch, turn, changes, log);
+  if (changed.code != 0) return changed;
+  if (const Attempt done = make_durable(frame, std::move(log), changes); done.code != 0) {
+    return done;
+  }
+  if (turn == Try::kUntold && needs_.trail_keep_ms > 0 && untold_metric_ != nullptr) {
+    untold_metric_->add(static_cast<std::int64_t>(batch.size()));
+  }
+  keep(changes, batch);
+  return {};
+}
+
+// Bodies that are in memory get their place in the frame; of those in own segments the prefix is
+// written behind them.
+Committer::Attempt Committer::place_bodies(std::span<Work* const> batch, Frame& frame) {
+  constexpr const char* kWriting = "writing a segment file";
+  const auto add = [&frame](const std::string& bytes) {
+    if (!bytes.empty()) frame.bodies.push_back({const_cast<char*>(bytes.data()), bytes.size()});
+    frame.bodies_size += bytes.size();
+  };
+  bool is_ready = false;
+  for (Work* work : batch) {
+    for (NewMessage& message : messages_of(*work)) {
+      const StoredContent* content = content_of(message);
+      const std::uint32_t prefix_crc = checksum(0, message.prefix);
+      const bool is_own = content != nullptr && content->file();
+      BodyRef& body = message.message.body;
+      body.prefix_size = message.prefix.size();
+      body.content_size = content == nullptr ? 0 : content->size();
+      body.checksum = content == nullptr
+                          ? prefix_crc
+                          : checksum_join(prefix_crc, content->crc(), body.content_size);
+      if (!std::exchange(is_ready, true)) {
+        if (const int code = ensure_active()) return {code, kWriting};
+      }
+      if (is_own) {
+        body.segment = content->file()->number();
+        body.content_offset = kSegmentHeader;
+        body.prefix_offset = kSegmentHeader + body.content_size;
+        const int code =
+            message.prefix.empty() ? 0 : content->file()->write(body.prefix_offset, message.prefix);
+        if (code != 0) return {code, kWriting};
+        frame.own.push_back(content->file());
+        continue;
+      }
+      const std::uint64_t start = active_end_ + kFrameHead;
+      body.segment = active_->number();
+      body.prefix_offset = start + frame.bodies_size;
+      add(message.prefix);
+      body.content_offset = start + frame.bodies_size;
+      if (content != nullptr) add(content->memory());
+      frame.bodies_crc = checksum_join(frame.bodies_crc, body.checksum, body.size());
+    }
+  }
+  return {};
+}
+
+Committer::Attempt Committer::change_tables(std::span<Work* const> batch, Try turn,
+                                            Changes& changes, std::string& log) {
+  Txn& txn = open_txn();
+  const std::int64_t now_ms = needs_.clock.wall_ms();
+  TrailWriter trail(txn, trail_.bucket(), now_ms);
+  txn.log_to(&log);
+  if (turn != Try::kUntold && trail_.may_write(txn)) changes.trail = &trail;
+  // Forgetting writes pages too: what is tried again for want of room goes without.
+  if (turn == Try::kFirst && trail_.is_due(now_ms)) {
+    trail_.forget(txn, now_ms, kForgottenPerChange * batch.size());
+  }
+  for (Work* work : batch) {
+    work->answer = apply_one(txn, *work, changes);
+    if (txn.error() != 0) break;
+  }
+  txn.log_to(nullptr);
+  changes.trail = nullptr;
+  return {txn.error(), "changing the queue's database"};
+}
+
+Committer::Attempt Committer::make_durable(Frame& frame, std::string log, const Changes& changes) {
+  if (log.empty() && frame.bodies.empty() && frame.own.empty()) {  // nothing has changed
+    if (!is_behind_) txn_.reset();
+    return {};
+  }
+  int code = 0;
+  for (const std::shared_ptr<SegmentFile>& file : frame.own) {
+    if (code == 0) code = file->sync();
+  }
+  if (code == 0 && !frame.own.empty()) code = needs_.segments->sync_names();
+  if (code != 0) return {code, "syncing a segment file"};
+  if (active_ && !is_doubtful_) {
+    code = write_frame(frame, log);
+    if (code == 0) {
+      redo_ += log;
+      add_changes(since_, changes);
+      if (!is_behind_.exchange(true)) {
+        checkpoint_due_ =
+            Compactor::Clock::now() + std::chrono::milliseconds(needs_.limits.checkpoint_interval);
+      }
+      return {};
+    }
+    if (!is_no_room(code) || !frame.bodies.empty()) return {code, "writing the journal"};
+  }
+  const Changes before = since_;
+  add_changes(since_, changes);
+  if (code = checkpoint(); code != 0) since_ = before;
+  return {code, "committing to the queue's database"};
+}
+
+int Committer::write_frame(Frame& frame, std::string& log) {
+  FrameHead head;
+  head.bodies_size = frame.bodies_size;
+  head.bodies_crc = frame.bodies_crc;
+  head.changes_size = log.size();
+  head.changes_crc = checksum(0, log);
+  std::string bytes = encode_head(head, needs_.environment.uuid(), active_->number(), active_end_);
+  std::vector<iovec> pieces;
+  pieces.reserve(frame.bodies.size() + 2);
+  pieces.push_back({bytes.data(), bytes.size()});
+  pieces.insert(pieces.end(), frame.bodies.begin(), frame.bodies.end());
+  pieces.push_back({log.data(), log.size()});
+  int code = active_->write(active_end_, std::move(pieces));
+  if (code == 0) {
+    code = active_->sync();
+    // A file system that finds the room only now (thin, or copying on write). What was synced
+    // before is not in doubt, and the segment is not written to again.
+    is_doubtful_ = code != 0;
+  }
+  if (code != 0) {
+    (void)active_->cut(active_end_);  // nothing of it may be found; and its room is given back
+    return code;
+  }
+  active_end_ += head.frame_size();
+  return 0;
 }
 
 Failure Committer::apply_one(Txn& txn, const Work& work, Changes& changes) {
@@ -404,13 +483,12 @@ void Committer::keep(const Changes& changes, std::span<Work* const> batch) {
     if (work->answer != Failure::kNone) continue;
     for (NewMessage& message : messages_of(*work)) {
       if (StoredContent* content = content_of(message)) content->keep();
+      map_octets_ += octets_of(message);
     }
+    map_octets_ += kOctetsOfMessage;
+    remember(*work);
   }
   waiting_.insert(waiting_.end(), changes.waiting.begin(), changes.waiting.end());
-  emptied_.insert(emptied_.end(), changes.emptied.begin(), changes.emptied.end());
-  for (const std::uint64_t number : changes.emptied) {
-    if (active_ && active_->number() == number) active_.reset();
-  }
   const std::uint64_t now = messages_.fetch_add(static_cast<std::uint64_t>(changes.messages)) +
                             static_cast<std::uint64_t>(changes.messages);
   if (messages_metric_ == nullptr) return;
@@ -419,15 +497,120 @@ void Committer::keep(const Changes& changes, std::span<Work* const> batch) {
   changes_metric_->add(static_cast<std::int64_t>(batch.size()));
 }
 
+// What the database does not say yet.
+void Committer::remember(Work& work) {
+  for (NewMessage& message : messages_of(work)) remember(message);
+  if (const auto* update = std::get_if<DeliveryUpdate>(&work.what)) remember(update->id);
+  if (const auto* order = std::get_if<OperatorOrder>(&work.what)) remember(order->id);
+}
+
+void Committer::remember(NewMessage& message) {
+  RecentMessages::Entry entry;
+  StoredContent* content = content_of(message);
+  entry.has_bytes = content == nullptr || !content->file();
+  if (entry.has_bytes) {
+    entry.prefix = std::move(message.prefix);
+    if (content != nullptr) entry.content = content->take_memory();
+  }
+  entry.deliveries = std::move(message.deliveries);
+  for (std::uint32_t index = 0; Delivery & delivery : entry.deliveries) {
+    delivery.id = message.message.id;
+    delivery.index = index++;
+    delivery.last_reply.resize(std::min(delivery.last_reply.size(), kReplyMax));
+  }
+  entry.message = std::move(message.message);
+  needs_.recent.put(std::move(entry));
+}
+
+void Committer::remember(const base::Id& id) {
+  if (!is_behind_) return needs_.recent.forget(id);  // it was committed at once
+  RecentMessages::Entry entry;
+  const Txn& txn = open_txn();
+  if (auto message = find_message(txn, id)) {
+    entry.message = *std::move(message);
+    entry.deliveries = find_deliveries(txn, id);
+  } else {
+    entry.message.id = id;
+    entry.is_gone = true;
+  }
+  needs_.recent.put(std::move(entry));
+}
+
+// The transaction with all that is durable and not yet in the database. Its error() tells.
+Txn& Committer::open_txn() {
+  if (!txn_) {
+    txn_ = std::make_unique<Txn>(needs_.environment, Txn::Mode::kWrite);
+    redo(*txn_, redo_);
+  }
+  return *txn_;
+}
+
+void Committer::checkpoint_where_due() {
+  std::uint64_t wanted = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    wanted = wanted_;
+  }
+  // Nobody but this thread counts caught_up_ up.
+  const bool is_due =
+      is_behind_ && (Compactor::Clock::now() >= checkpoint_due_ || redo_.size() >= kRedoOctets ||
+                     needs_.recent.uncommitted_octets() >= kRecentOctets);
+  const bool is_wanted = is_behind_ && wanted > caught_up_;
+  if ((is_due || is_wanted) && !needs_.pressure->is_poisoned()) (void)checkpoint();
+  remove_emptied();
+  if (wanted == caught_up_) return;
+  const std::lock_guard lock(mutex_);
+  caught_up_ = wanted;
+  caught_up_wake_.notify_all();
+}
+
+// Everything that is durable goes to the database. 0, or why not: then it stays in the journal and
+// is tried again, unless the store has failed.
+int Committer::checkpoint() {
+  if (needs_.pressure->is_poisoned()) return EIO;
+  checkpoint_due_ =
+      Compactor::Clock::now() + std::chrono::milliseconds(needs_.limits.checkpoint_interval);
+  Txn& txn = open_txn();
+  since_.emptied.clear();
+  const bool is_large = active_end_ > static_cast<std::uint64_t>(needs_.limits.segment_size) / 4;
+  settle_segments(txn, active_number(), is_large, since_);
+  if (active_) put_journal_place(txn, {active_->number(), active_end_});
+  const int code = txn.commit();
+  txn_.reset();
+  if (code != 0) {
+    if (is_no_room_after_all(code)) {
+      needs_.pressure->set_full(std::string("the queue's database has no room: ") +
+                                mdb_strerror(code));
+    } else {
+      poison("committing to the queue's database", code);
+    }
+    return code;
+  }
+  compactor_.note(since_);
+  emptied_.insert(emptied_.end(), since_.emptied.begin(), since_.emptied.end());
+  for (const std::uint64_t number : since_.emptied) {
+    if (active_ && active_->number() == number) active_.reset();
+  }
+  if (!active_) is_doubtful_ = false;
+  since_ = {};
+  redo_.clear();
+  map_octets_ = 0;
+  needs_.recent.committed();
+  is_behind_.store(false, std::memory_order_release);
+  if (checkpoints_metric_ != nullptr) checkpoints_metric_->add();
+  return 0;
+}
+
 void Committer::forget_old() {
   const std::int64_t now_ms = needs_.clock.wall_ms();
   if (needs_.pressure->is_poisoned() || !trail_.is_due(now_ms)) return;
-  Txn txn(needs_.environment, Txn::Mode::kWrite);
-  if (!trail_.forget(txn, now_ms, kForgottenIdle)) return;
-  const int code = txn.commit();
-  if (code == 0 || is_no_room(code)) return;
-  if (code == EIO && needs_.segments->is_out_of_room()) return;
-  poison("committing to the database", code);
+  // Nobody waits for it and nothing is lost with it: it is not in the journal.
+  const bool has_changed = trail_.forget(open_txn(), now_ms, kForgottenIdle);
+  if (has_changed) {
+    (void)checkpoint();
+  } else if (!is_behind_) {
+    txn_.reset();
+  }
 }
 
 bool Committer::may_copy_forward() const {
@@ -443,61 +626,51 @@ void Committer::copy_forward() {
   const std::vector<Survivor> survivors = compactor_.next(active_number());
   if (!survivors.empty()) {
     const int code = move(survivors);
-    if (code != 0) compactor_.give_up();
-    if (code != 0 && !is_no_room(code) && !is_no_descriptor(code))
+    if (code != 0) {
+      txn_.reset();
+      compactor_.give_up();
+    }
+    if (code != 0 && !is_no_room_after_all(code) && !is_no_descriptor(code))
       poison("copying messages to another segment file", code);
-    remove_emptied();
   }
   compactor_.step_done();
 }
 
-// The copies are on disk before anything refers to them, and the database refers to either the old
-// place or the new one: a crash in between loses nothing.
+// The copies are a frame like any other, and the database refers to either the old place or the new
+// one: a crash in between loses nothing. Who has gone since the compactor looked is left out.
 int Committer::move(const std::vector<Survivor>& survivors) {
   const std::uint64_t pages = survivors.size() * kOctetsOfMessage / needs_.environment.page_size();
   if (!needs_.environment.has_room(kPagesOfTrees + pages, Environment::Reserve::kAll)) {
     return MDB_MAP_FULL;
   }
   if (const int code = ensure_active()) return code;
-  std::vector<iovec> pieces;
-  std::uint64_t end = active_end_;
-  for (const Survivor& survivor : survivors) {
-    if (survivor.bytes.empty()) continue;
-    pieces.push_back({const_cast<char*>(survivor.bytes.data()), survivor.bytes.size()});
-    end += survivor.bytes.size();
-  }
-  if (const int code = active_->write(active_end_, std::move(pieces))) {
-    (void)active_->cut(active_end_);
-    return code;
-  }
-  const std::uint64_t at = std::exchange(active_end_, end);
-  int code = active_->sync();
-  if (code == 0) code = needs_.segments->sync_names();
-  if (code != 0) {
-    retire_active();
-    return code;
-  }
+  Frame frame;
   Changes changes;
-  code = commit_moves(survivors, at, changes);
-  if (code == 0) keep(changes, {});
-  return code;
-}
-
-int Committer::commit_moves(const std::vector<Survivor>& survivors, std::uint64_t at,
-                            Changes& changes) {
-  Txn txn(needs_.environment, Txn::Mode::kWrite);
+  std::string log;
+  std::vector<base::Id> moved;
+  Txn& txn = open_txn();
+  txn.log_to(&log);
   for (const Survivor& survivor : survivors) {
-    BodyRef to = survivor.message.body;
+    const auto now = find_message(txn, survivor.message.id);
+    if (!now || now->body.segment != survivor.message.body.segment) continue;
+    BodyRef to = now->body;
     to.segment = active_->number();
-    to.prefix_offset = at;
-    to.content_offset = at + to.prefix_size;
-    at += to.size();
-    move_body(txn, survivor.message, to, changes);
+    to.prefix_offset = active_end_ + kFrameHead + frame.bodies_size;
+    to.content_offset = to.prefix_offset + to.prefix_size;
+    frame.bodies_size += survivor.bytes.size();
+    frame.bodies_crc = checksum_join(frame.bodies_crc, to.checksum, survivor.bytes.size());
+    if (!survivor.bytes.empty()) {
+      frame.bodies.push_back({const_cast<char*>(survivor.bytes.data()), survivor.bytes.size()});
+    }
+    move_body(txn, *now, to, changes);
+    moved.push_back(now->id);
   }
-  settle_segments(txn, active_number(), false, changes);
-  const int code = txn.commit();
-  // As in apply(): a short write on a disk that has just become full.
-  return code == EIO && needs_.segments->is_out_of_room() ? ENOSPC : code;
+  txn.log_to(nullptr);
+  int code = txn.error();
+  if (code == 0) code = make_durable(frame, std::move(log), changes).code;
+  if (code != 0) return code;
+  for (const base::Id& id : moved) remember(id);  // who looks for it finds it where it is now
+  return 0;
 }
 
 void Committer::poison(const char* what, int code) {

@@ -1,11 +1,16 @@
 // The committer: one thread that takes everything that waits (bounded by limits.commit_messages and
-// limits.commit_octets, never lingering), appends the bodies to the shared segment, syncs every
-// segment touched, changes the tables in one transaction, and then answers. It is the only writer
-// of the database and of shared segments.
+// limits.commit_octets, never lingering), changes the tables in a transaction, appends bodies and
+// changes to the journal as one frame, syncs it, and then answers. It is the only writer of the
+// database and of shared segments.
 //
-// No room: the batch is halved until what fits is in and what does not is answered kFull. A failed
-// write, sync or commit for any other reason poisons the store: the kernel may have thrown away
-// what it could not write, so syncing again would only seem to help.
+// The transaction stays open over many batches and is committed at a checkpoint: some time after
+// the first of them (limits.checkpoint_interval), or when somebody wants to read the tables as they
+// are. Until then RecentMessages knows what the database does not (queue/journal.h).
+//
+// No room: the batch is halved until what fits is in and what does not is answered kFull. Where the
+// journal has no room, what brings no bodies is committed to the database at once: that is how a
+// full queue is emptied. A failed write, sync or commit for any other reason poisons the store: the
+// kernel may have thrown away what it could not write, so syncing again would only seem to help.
 #pragma once
 
 #include <atomic>
@@ -23,6 +28,8 @@
 #include "queue/content.h"
 #include "queue/environment.h"
 #include "queue/pressure.h"
+#include "queue/recent.h"
+#include "queue/recovery.h"
 #include "queue/segment.h"
 #include "queue/store.h"
 #include "queue/tables.h"
@@ -47,39 +54,68 @@ class Committer {
     Environment& environment;
     std::shared_ptr<SegmentDirectory> segments;
     std::shared_ptr<Pressure> pressure;
+    RecentMessages& recent;
     const base::Limits& limits;
     const base::Clock& clock;
     base::Metrics* metrics;
     std::int64_t trail_keep_ms;
   };
-  Committer(Needs needs, std::uint64_t messages);
+  // `unfinished` is what recovery left.
+  Committer(Needs needs, Unfinished unfinished, std::uint64_t messages);
   ~Committer();  // finishes everything that was submitted, answers it, ends the thread
 
   void submit(std::unique_ptr<Work> work);
   void on_waiting(Store::OnWaiting callback);
+  // Everything answered before the call is in the database when it returns, unless that has no room
+  // or the store has failed. Any thread; waits for the committer where it is another one.
+  void catch_up();
   [[nodiscard]] std::uint64_t message_count() const { return messages_.load(); }
 
  private:
   using Batch = std::vector<Work*>;
+  // The first time, once more where pages can be had, without telling the trail.
+  enum class Try : std::uint8_t { kFirst, kAgain, kUntold };
+  // A frame of the journal before it is written.
+  struct Frame {
+    std::vector<iovec> bodies;
+    std::uint64_t bodies_size = 0;
+    std::uint32_t bodies_crc = 0;
+    std::vector<std::shared_ptr<SegmentFile>> own;  // segments to be synced before it
+  };
+  // How far an attempt to make a batch durable came.
+  struct Attempt {
+    int code = 0;  // 0: all of it is
+    const char* doing = "";
+  };
 
+  void take_up(Unfinished unfinished);
   void run();
   using Works = std::vector<std::unique_ptr<Work>>;
   Works take();
   void commit(Works& works);
   void refuse_where_full(const Batch& batch);
-  void write_bodies(std::span<Work* const> batch);
-  int write_own(NewMessage& message, std::uint32_t prefix_crc);
-  int ensure_active();
-  void sync_bodies(const Batch& batch);
-  void retire_active();
-  void remove_emptied();
-  void apply(std::span<Work* const> batch, bool with_trail);
+  [[nodiscard]] bool map_has_room(std::uint64_t octets, Environment::Reserve reserve) const;
+  void apply(std::span<Work* const> batch, Try turn);
+  Attempt attempt(std::span<Work* const> batch, Try turn);
+  Attempt place_bodies(std::span<Work* const> batch, Frame& frame);
+  Attempt change_tables(std::span<Work* const> batch, Try turn, Changes& changes, std::string& log);
+  Attempt make_durable(Frame& frame, std::string log, const Changes& changes);
+  int write_frame(Frame& frame, std::string& log);
   Failure apply_one(Txn& txn, const Work& work, Changes& changes);
   void keep(const Changes& changes, std::span<Work* const> batch);
+  void remember(Work& work);
+  void remember(NewMessage& message);
+  void remember(const base::Id& id);
+  int ensure_active();
+  void retire_active();
+  void remove_emptied();
+  Txn& open_txn();
+  int checkpoint();
+  void checkpoint_where_due();
+  [[nodiscard]] bool is_no_room_after_all(int code) const;
   void forget_old();
   void copy_forward();
   int move(const std::vector<Survivor>& survivors);
-  int commit_moves(const std::vector<Survivor>& survivors, std::uint64_t at, Changes& changes);
   [[nodiscard]] bool may_copy_forward() const;
   [[nodiscard]] std::optional<std::uint64_t> active_number() const;
   void poison(const char* what, int code);
@@ -92,21 +128,31 @@ class Committer {
   std::deque<std::unique_ptr<Work>> queue_;
   bool stopping_ = false;
   Store::OnWaiting on_waiting_;
+  std::uint64_t wanted_ = 0, caught_up_ = 0;  // calls of catch_up() that came, that were answered
+  std::condition_variable caught_up_wake_;
+  std::atomic<bool> is_behind_ = false;  // the database does not have all that was answered
 
   // The committer's thread only.
   std::shared_ptr<SegmentFile> active_;  // the shared segment written to; null until needed
   std::uint64_t active_end_ = 0;
-  std::vector<std::shared_ptr<SegmentFile>> touched_;
+  bool is_doubtful_ = false;  // a sync of it has failed for want of room
   std::vector<Store::Waiting> waiting_;
   std::vector<std::uint64_t> emptied_;  // segments whose files go after the answers
   std::vector<std::uint64_t> retired_;  // not written to any more; may be empty already
+  // Since the last checkpoint: the transaction (null where it has to be made anew), what it has
+  // that is durable, and what follows from that.
+  std::unique_ptr<Txn> txn_;
+  std::string redo_;
+  Changes since_;
+  std::uint64_t map_octets_ = 0;  // of the map, generously
+  Compactor::Clock::time_point checkpoint_due_;
   Compactor compactor_;
   std::size_t changes_since_ = 0;  // the pages of the map were let go of
   TrailKeeper trail_;
 
   std::atomic<std::uint64_t> messages_;
   base::Metric *messages_metric_ = nullptr, *commits_metric_ = nullptr, *changes_metric_ = nullptr,
-               *untold_metric_ = nullptr;
+               *untold_metric_ = nullptr, *checkpoints_metric_ = nullptr;
   std::thread thread_;  // last: everything else is there when it starts
 };
 

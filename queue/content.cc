@@ -123,6 +123,18 @@ base::Result<std::size_t> StoredReader::read(std::uint64_t offset, std::span<cha
   return filled;
 }
 
+base::Result<std::size_t> RecentReader::read(std::uint64_t offset, std::span<char> into) const {
+  std::size_t filled = 0;
+  for (const std::string* part : {&entry_->prefix, &entry_->content}) {
+    const std::uint64_t skip = std::min<std::uint64_t>(offset, part->size());
+    const std::size_t n = std::min<std::uint64_t>(part->size() - skip, into.size() - filled);
+    std::memcpy(into.data() + filled, part->data() + skip, n);
+    filled += n;
+    offset -= skip;
+  }
+  return filled;
+}
+
 bool StoredReader::check(std::uint64_t offset, std::string_view bytes) const {
   const std::lock_guard lock(mutex_);
   if (offset != checked_ || bytes.empty()) return true;

@@ -9,6 +9,7 @@
 
 #include "core/base/limits.h"
 #include "queue/pressure.h"
+#include "queue/recent.h"
 #include "queue/segment.h"
 #include "queue/store.h"
 
@@ -35,6 +36,7 @@ class StoredContent final : public Content {
   // From here on the committer's. The own file, null where all is in memory().
   [[nodiscard]] const std::shared_ptr<SegmentFile>& file() const { return file_; }
   [[nodiscard]] const std::string& memory() const { return memory_; }
+  [[nodiscard]] std::string take_memory() { return std::move(memory_); }
   [[nodiscard]] std::uint32_t crc() const { return crc_; }
   // The database refers to the file now: it stays.
   void keep() { kept_ = true; }
@@ -75,6 +77,22 @@ class StoredReader final : public ContentReader {
   mutable std::mutex mutex_;
   mutable std::uint64_t checked_ = 0;  // octets from the start that crc_ covers
   mutable std::uint32_t crc_ = 0;
+};
+
+// The same from memory, of a message that came in just now.
+class RecentReader final : public ContentReader {
+ public:
+  explicit RecentReader(std::shared_ptr<const RecentMessages::Entry> entry)
+      : entry_(std::move(entry)) {}
+
+  [[nodiscard]] std::uint64_t prefix_size() const override { return entry_->prefix.size(); }
+  [[nodiscard]] std::uint64_t size() const override {
+    return entry_->prefix.size() + entry_->content.size();
+  }
+  base::Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const override;
+
+ private:
+  const std::shared_ptr<const RecentMessages::Entry> entry_;
 };
 
 }  // namespace queue

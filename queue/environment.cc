@@ -14,6 +14,7 @@
 #include "core/base/bytes.h"
 #include "core/base/id.h"
 #include "core/base/limits.h"
+#include "queue/change_log.h"
 #include "queue/codec.h"
 
 namespace queue {
@@ -22,10 +23,15 @@ namespace {
 constexpr std::array<const char*, kTables> kNames = {
     "meta", "message", "recipient", "delivery", "due", "destination", "segment", "trail", "term"};
 // 2: messages may be of record version 2, which who wrote schema 1 cannot read, and the table of
-// due times is sorted by destination. A store of schema 1 becomes one of schema 2 when it is
-// opened.
-constexpr std::string_view kSchema = "2";
-constexpr std::string_view kOldSchema = "1";
+// due times is sorted by destination. 3: what is not in the database yet may be in the journal. An
+// older store becomes one of this schema when it is opened.
+constexpr std::string_view kSchema = "3";
+constexpr std::array<std::string_view, 2> kOldSchemas = {"1", "2"};
+constexpr std::string_view kUnsortedSchema = "1";
+
+bool is_old_schema(std::string_view schema) {
+  return std::find(kOldSchemas.begin(), kOldSchemas.end(), schema) != kOldSchemas.end();
+}
 constexpr unsigned kReadersMax = 1024;
 constexpr off_t kLockFileOctets = 128 * base::kKiB;  // a reader has 64 octets, a header is small
 constexpr std::uint64_t kLargeOctets = 64 * base::kMiB;  // of a database; a smaller one may stay
@@ -125,7 +131,8 @@ base::Status Environment::prepare() {
     MDB_val key = to_val("schema");
     MDB_val value{};
     code = mdb_get(txn, table(Table::kMeta), &key, &value);
-    const bool is_old = code == 0 && to_view(value) == kOldSchema;
+    const bool is_old = code == 0 && is_old_schema(to_view(value));
+    const bool is_unsorted = is_old && to_view(value) == kUnsortedSchema;
     if (code == 0 && !is_old && to_view(value) != kSchema) {
       base::Status refused = wrong_schema(to_view(value));
       mdb_txn_abort(txn);
@@ -134,7 +141,9 @@ base::Status Environment::prepare() {
     if (is_old) {
       value = to_val(kSchema);
       code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);
-      if (code == 0) code = rebuild_due(txn, table(Table::kDelivery), table(Table::kDue));
+      if (code == 0 && is_unsorted) {
+        code = rebuild_due(txn, table(Table::kDelivery), table(Table::kDue));
+      }
     } else if (code == MDB_NOTFOUND) {
       value = to_val(kSchema);
       code = mdb_put(txn, table(Table::kMeta), &key, &value, 0);
@@ -198,7 +207,7 @@ base::Result<std::unique_ptr<Environment>> Environment::open_for_reading(
     mdb_txn_abort(txn);
   }
   if (code != 0) return failed(code);
-  if (schema != kSchema && schema != kOldSchema) return wrong_schema(schema);
+  if (schema != kSchema && !is_old_schema(schema)) return wrong_schema(schema);
   return environment;
 }
 
@@ -290,7 +299,8 @@ void Txn::put(Table table, std::string_view key, std::string_view value) {
   MDB_val k = to_val(key);
   MDB_val v = to_val(value);
   const int code = mdb_put(txn_, environment_.table(table), &k, &v, 0);
-  if (code != 0) note(code);
+  if (code != 0) return note(code);
+  if (log_ != nullptr) log_put(*log_, table, key, value);
 }
 
 bool Txn::remove(Table table, std::string_view key) {
@@ -300,6 +310,7 @@ bool Txn::remove(Table table, std::string_view key) {
   const int code = mdb_del(txn_, environment_.table(table), &k, nullptr);
   if (code == MDB_NOTFOUND) return false;
   if (code != 0) note(code);
+  if (code == 0 && log_ != nullptr) log_removal(*log_, table, key);
   return code == 0;
 }
 
@@ -331,7 +342,7 @@ int Txn::commit() {
   return error_;
 }
 
-Cursor::Cursor(const Txn& txn, Table table) : txn_(txn) {
+Cursor::Cursor(const Txn& txn, Table table) : txn_(txn), table_(table) {
   if (txn.error() != 0 ||
       mdb_cursor_open(txn.handle(), txn.environment().table(table), &cursor_) != 0) {
     cursor_ = nullptr;
@@ -364,8 +375,10 @@ bool Cursor::seek_before(std::string_view key) { return step(seek(key) ? MDB_PRE
 void Cursor::remove() {
   const FaultHook& fault = txn_.environment().fault();
   int code = cursor_ == nullptr ? EINVAL : fault ? fault(FileCall::kMap) : 0;
+  const std::string key(txn_.log_ != nullptr ? key_ : std::string_view());
   if (code == 0) code = mdb_cursor_del(cursor_, 0);
-  if (code != 0) txn_.note(code);
+  if (code != 0) return txn_.note(code);
+  if (txn_.log_ != nullptr) log_removal(*txn_.log_, table_, key);
 }
 
 }  // namespace queue

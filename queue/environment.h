@@ -102,6 +102,10 @@ class Txn {
   [[nodiscard]] std::uint64_t count(Table table) const;
   [[nodiscard]] std::uint64_t pages(Table table) const;
 
+  // From here on what is put and removed is written to the log too (queue/change_log.h); null: no
+  // more.
+  void log_to(std::string* log) { log_ = log; }
+
   // 0, or the code of the first failure.
   [[nodiscard]] int error() const { return error_; }
   // The code; the transaction is over in any case.
@@ -118,6 +122,7 @@ class Txn {
 
   const Environment& environment_;
   MDB_txn* txn_ = nullptr;
+  std::string* log_ = nullptr;
   mutable int error_ = 0;
 };
 
@@ -145,6 +150,7 @@ class Cursor {
   bool step(MDB_cursor_op op, std::string_view key = {});
 
   const Txn& txn_;
+  const Table table_;
   MDB_cursor* cursor_ = nullptr;
   std::string_view key_, value_;
 };

@@ -12,6 +12,7 @@ namespace queue {
 class Writer {
  public:
   explicit Writer(std::size_t expected) { out_.reserve(expected); }
+  explicit Writer(std::string onto) : out_(std::move(onto)) {}  // goes on behind it
 
   void octet(std::uint8_t value) { out_.push_back(static_cast<char>(value)); }
   void fixed(std::uint64_t value, int octets) {
@@ -95,6 +96,7 @@ class Reader {
     const std::uint64_t value = number();
     return value > rest_.size() / octets_each ? fail() : value;
   }
+  void refuse() { fail(); }  // what was read makes no sense
   [[nodiscard]] bool ok() const { return ok_; }
   [[nodiscard]] bool done() const { return ok_ && rest_.empty(); }
 

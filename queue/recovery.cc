@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "core/base/log.h"
+#include "queue/change_log.h"
+#include "queue/journal.h"
 #include "queue/tables.h"
 
 namespace queue {
@@ -27,6 +29,10 @@ struct Survey {
   std::map<std::uint64_t, Found> segments;
   std::vector<base::Id> damaged;  // records that cannot be read
 };
+
+base::Error unreadable(int code) {
+  return base::error(std::string("the queue's database cannot be read: ") + mdb_strerror(code));
+}
 
 std::uint64_t end_of(const BodyRef& body) {
   return std::max(body.prefix_offset + body.prefix_size, body.content_offset + body.content_size);
@@ -90,13 +96,45 @@ void remove_unused(SegmentDirectory& segments, const std::vector<std::uint64_t>&
   }
 }
 
+base::Result<Unfinished> replay(const Environment& environment, SegmentDirectory& segments) {
+  Txn txn(environment, Txn::Mode::kWrite);
+  auto place = journal_place(txn);
+  if (!place) return Unfinished{};
+  Unfinished unfinished;
+  const auto read =
+      read_journal(segments, environment.uuid(), *place, [&](std::string_view changes) {
+        unfinished.redo += changes;
+        return true;
+      });
+  if (!read) return read.error();
+  if (unfinished.redo.empty()) return Unfinished{};
+  if (!redo(txn, unfinished.redo)) {
+    return base::error("the queue's journal was written by another version of relayd");
+  }
+  put_journal_place(txn, *place);
+  const int code = txn.commit();
+  if (code == 0) {
+    base::log_info("queue has taken up its journal", {{"octets", unfinished.redo.size()}});
+    return Unfinished{};
+  }
+  if (!is_no_room(code)) return unreadable(code);
+  auto file = segments.find(place->segment);
+  if (!file) return file.error();
+  unfinished.file = file.take();
+  unfinished.end = place->offset;
+  return unfinished;
+}
+
 }  // namespace
 
-base::Status recover(const Environment& environment, SegmentDirectory& segments) {
+base::Result<Unfinished> recover(const Environment& environment, SegmentDirectory& segments) {
   const auto files = segments.list();
   if (!files) return files.error();
   if (!files->empty()) segments.reserve_numbers(files->back());
 
+  // Until the database says what is in use nothing may be removed.
+  auto replayed = replay(environment, segments);
+  if (!replayed || replayed->file) return replayed;
   Txn txn(environment, Txn::Mode::kWrite);
   Survey found = survey(txn);
   remove_unused(segments, *files, found);
@@ -139,10 +177,8 @@ base::Status recover(const Environment& environment, SegmentDirectory& segments)
   }
   const int code = txn.commit();
   // Without room the queue opens as it is: that is how it gets emptied.
-  if (code != 0 && !is_no_room(code)) {
-    return base::error(std::string("the queue's database cannot be read: ") + mdb_strerror(code));
-  }
-  return base::Ok{};
+  if (code != 0 && !is_no_room(code)) return unreadable(code);
+  return Unfinished{};
 }
 
 base::Status check_file_system(const std::string& directory) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 
 #include "core/base/result.h"
 #include "queue/environment.h"
@@ -9,10 +11,19 @@
 
 namespace queue {
 
-// Counts anew what every segment holds (the messages are the truth), removes segment files that
-// nothing refers to, cuts shared ones behind the last octet in use, and holds messages whose bytes
-// are not all there. Errors: the database or the directory cannot be read.
-base::Status recover(const Environment& environment, SegmentDirectory& segments);
+// What is in the journal and found no room in the database. The queue opens all the same: that is
+// how it gets emptied.
+struct Unfinished {
+  std::shared_ptr<SegmentFile> file;  // null: nothing
+  std::uint64_t end = 0;              // of the journal in it
+  std::string redo;                   // the changes (queue/change_log.h)
+};
+
+// Brings into the database what is in the journal; counts anew what every segment holds (the
+// messages are the truth), removes segment files that nothing refers to, cuts shared ones behind
+// the last octet in use, and holds messages whose bytes are not all there. Errors: the database or
+// the directory cannot be read.
+base::Result<Unfinished> recover(const Environment& environment, SegmentDirectory& segments);
 
 // A local file system that LMDB and flock can trust? The error names it.
 base::Status check_file_system(const std::string& directory);

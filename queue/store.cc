@@ -59,11 +59,17 @@ struct Store::Parts {
   std::unique_ptr<Environment> environment;
   std::shared_ptr<Pressure> pressure;
   std::shared_ptr<SegmentDirectory> segments;
+  std::unique_ptr<RecentMessages> recent;
   std::unique_ptr<Committer> committer;  // last: ends first
 
   template <typename What>
   void enqueue(What what, OnDone on_done);
   void enqueue(std::unique_ptr<Work> work);
+  // To read the tables as they are, with everything that was answered before.
+  [[nodiscard]] Txn read() const {
+    committer->catch_up();
+    return Txn(*environment, Txn::Mode::kRead);
+  }
 };
 
 Store::Store() : parts_(std::make_unique<Parts>()) {}
@@ -88,9 +94,8 @@ base::Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
       SegmentDirectory::open(directory + "/segments", parts.environment->uuid(), options.fault);
   if (!segments) return segments.error();
   parts.segments = segments.take();
-  if (auto recovered = recover(*parts.environment, *parts.segments); !recovered) {
-    return recovered.error();
-  }
+  auto recovered = recover(*parts.environment, *parts.segments);
+  if (!recovered) return recovered.error();
   for (const std::string& path : {directory, directory + "/.."}) {
     if (auto synced = sync_directory(path); !synced) return synced.error();
   }
@@ -100,10 +105,12 @@ base::Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
     messages = txn.count(Table::kMessage);
   }
   parts.options = std::move(options);
+  parts.recent = std::make_unique<RecentMessages>(parts.options.limits->recent_octets);
   parts.committer = std::make_unique<Committer>(
-      Committer::Needs{*parts.environment, parts.segments, parts.pressure, *parts.options.limits,
-                       *parts.options.clock, parts.options.metrics, parts.options.trail_keep_ms},
-      messages);
+      Committer::Needs{*parts.environment, parts.segments, parts.pressure, *parts.recent,
+                       *parts.options.limits, *parts.options.clock, parts.options.metrics,
+                       parts.options.trail_keep_ms},
+      recovered.take(), messages);
   return store;
 }
 
@@ -187,21 +194,34 @@ void Store::on_waiting(OnWaiting callback) { parts_->committer->on_waiting(std::
 Health Store::health() const { return parts_->pressure->health(); }
 
 std::optional<Message> Store::find(const base::Id& id) const {
+  if (const auto recent = parts_->recent->find(id)) {
+    return recent->is_gone ? std::nullopt : std::optional(recent->message);
+  }
   const Txn txn(*parts_->environment, Txn::Mode::kRead);
   return find_message(txn, id);
 }
 
 std::vector<Delivery> Store::deliveries(const base::Id& id) const {
+  if (const auto recent = parts_->recent->find(id)) return recent->deliveries;
   const Txn txn(*parts_->environment, Txn::Mode::kRead);
   return find_deliveries(txn, id);
 }
 
 std::optional<Delivery> Store::delivery(const base::Id& id, std::uint32_t index) const {
+  if (const auto recent = parts_->recent->find(id)) {
+    for (const Delivery& delivery : recent->deliveries) {
+      if (delivery.index == index) return delivery;
+    }
+    return std::nullopt;
+  }
   const Txn txn(*parts_->environment, Txn::Mode::kRead);
   return find_delivery(txn, id, index);
 }
 
 base::Result<std::unique_ptr<ContentReader>> Store::open_content(const Message& message) const {
+  if (auto recent = parts_->recent->find(message.id); recent && recent->has_bytes) {
+    return std::unique_ptr<ContentReader>(std::make_unique<RecentReader>(std::move(recent)));
+  }
   BodyRef body = message.body;
   for (;;) {
     auto file = parts_->segments->find(body.segment);
@@ -215,43 +235,44 @@ base::Result<std::unique_ptr<ContentReader>> Store::open_content(const Message& 
 }
 
 Listing Store::list(const Filter& filter) const {
-  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  const Txn txn = parts_->read();
   const auto most = static_cast<std::size_t>(parts_->options.limits->queue_list);
   return list_deliveries(txn, filter, std::min(filter.rows_max, most));
 }
 
 Selection Store::select(const Filter& filter, const std::optional<DeliveryName>& after) const {
-  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  const Txn txn = parts_->read();
   return select_deliveries(txn, filter, after, kSelectRows, kSelectRecords);
 }
 
 CheckReport Store::check(const std::function<bool(std::uint64_t)>& progress) const {
+  parts_->committer->catch_up();
   return check_queue(*parts_->environment, *parts_->segments, progress);
 }
 
 std::vector<TrailStep> Store::trail(const base::Id& id) const {
-  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  const Txn txn = parts_->read();
   return find_trail(txn, id);
 }
 
 std::vector<base::Id> Store::find_by_term(std::string_view term, std::size_t ids_max) const {
-  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  const Txn txn = parts_->read();
   return queue::find_by_term(txn, term, ids_max);
 }
 
 std::uint64_t Store::count_before(const Delivery& delivery, std::uint64_t most) const {
-  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  const Txn txn = parts_->read();
   return count_deliveries_before(txn, delivery, most);
 }
 
 Store::DuePage Store::due(const std::string& destination, const std::optional<Due>& after,
                           std::size_t rows_max) const {
-  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  const Txn txn = parts_->read();
   return list_due(txn, destination, after, rows_max);
 }
 
 base::Result<std::vector<Store::Destination>> Store::destinations() const {
-  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  const Txn txn = parts_->read();
   auto found = list_destinations(txn);
   if (txn.error() == 0) return found;
   return base::error(std::string("the queue's database cannot be read: ") +

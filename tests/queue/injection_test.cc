@@ -298,17 +298,21 @@ class Torn : public Injection {
     const BodyRef body = store_->find(second_)->body;
     begin_ = body.prefix_offset;
     end_ = body.content_offset + body.content_size;
+    const BodyRef first = store_->find(first_)->body;
+    first_begin_ = first.prefix_offset;
+    first_end_ = first.content_offset + first.content_size;
     store_.reset();
     segment_ = fs::directory_iterator(queue_directory() + "/segments")->path();
     std::ifstream in(segment_, std::ios::binary);
     bytes_.assign(std::istreambuf_iterator<char>(in), {});
-    ASSERT_EQ(bytes_.size(), end_);
+    ASSERT_GT(bytes_.size(), end_);  // the journal's changes are behind it
   }
   void write_segment(std::string_view bytes) const {
     std::ofstream(segment_, std::ios::binary | std::ios::trunc) << bytes;
   }
 
   base::Id first_, second_;
+  std::uint64_t first_begin_ = 0, first_end_ = 0;
   std::uint64_t begin_ = 0, end_ = 0;
   fs::path segment_;
   std::string bytes_;
@@ -337,6 +341,7 @@ TEST_F(Torn, ASegmentCutAnywhereInItsLastMessageHoldsThatOneOnly) {
 TEST_F(Torn, AFlippedBitIsNeverAWrongMessage) {
   prepare();
   int refused = 0;
+  int messages = 0;  // octets of theirs
   for (std::uint64_t at = 0; at < end_; ++at) {
     std::string bytes = bytes_;
     bytes[at] = static_cast<char>(bytes[at] ^ (1 << (at % 8)));
@@ -350,7 +355,9 @@ TEST_F(Torn, AFlippedBitIsNeverAWrongMessage) {
       ASSERT_TRUE(read == text || is_error) << at << ": " << read.substr(0, 100);
       refused += is_error;
     }
-    ASSERT_EQ(store_->check(nullptr).damaged, in_header ? 2U : 1U) << at;
+    const bool in_message = (at >= first_begin_ && at < first_end_) || (at >= begin_ && at < end_);
+    messages += in_message;
+    ASSERT_EQ(store_->check(nullptr).damaged, in_header ? 2U : in_message ? 1U : 0U) << at;
     store_.reset();
     if (in_header) {  // recovery held both: as they were, for the next octet
       write_segment(bytes_);
@@ -361,7 +368,7 @@ TEST_F(Torn, AFlippedBitIsNeverAWrongMessage) {
       store_.reset();
     }
   }
-  EXPECT_EQ(refused, static_cast<int>(end_ - 64) + 2 * 64);
+  EXPECT_EQ(refused, messages + 2 * 64);
 }
 
 TEST_F(StoreTest, TheClockStepsAndIdsStayUniqueAndDueTimesSane) {

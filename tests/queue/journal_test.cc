@@ -1,0 +1,255 @@
+// What is in the journal and not in the database: found again after a crash, as far as it is whole.
+// A crash is a copy of the queue's directory while the store is open and no checkpoint has come.
+#include <cerrno>
+#include <fstream>
+#include <set>
+
+#include "queue/change_log.h"
+#include "queue/content.h"
+#include "queue/journal.h"
+#include "queue/support.h"
+
+namespace queue {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Journal : public StoreTest {
+ protected:
+  Journal() {
+    limits_.checkpoint_interval = base::kHour;
+    limits_.recent_octets = 0;
+    fault_ = [this](FileCall call) {
+      if (--countdown_ != 0) return 0;
+      failed_.insert(call);
+      return code_;
+    };
+  }
+  [[nodiscard]] std::string queue_directory() const override {
+    return directory_.path() + "/" + (is_after_ ? "after" : "before");
+  }
+  // From here on the store is that of a copy, made now.
+  void crash() {
+    fs::copy(queue_directory(), directory_.path() + "/saved", fs::copy_options::recursive);
+    store_.reset();
+    is_after_ = true;
+    restore();
+  }
+  void restore() const {
+    fs::remove_all(queue_directory());
+    fs::copy(directory_.path() + "/saved", queue_directory(), fs::copy_options::recursive);
+  }
+  [[nodiscard]] fs::path segment_file() const {
+    return fs::directory_iterator(queue_directory() + "/segments")->path();
+  }
+  [[nodiscard]] std::string segment_bytes() const {
+    std::ifstream in(segment_file(), std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  bool is_after_ = false;
+  int countdown_ = 0;
+  int code_ = 0;
+  std::set<FileCall> failed_;
+};
+
+TEST_F(Journal, EveryKindOfChangeIsFoundAgain) {
+  open();
+  const base::Id stays = submit_text("p", "stays");
+  const base::Id large = submit_text("p", random_text(150'000, 1));
+  const base::Id done = submit_text("p", "done");
+  const base::Id held = submit_text("p", "held");
+  const base::Id removed = submit_text("p", "removed");
+  const base::Id later = submit_text("p", "later");
+  ASSERT_EQ(finish(done), Failure::kNone);
+  ASSERT_EQ(wait_for([&](auto answer) { store_->hold(held, "by hand", std::move(answer)); }),
+            Failure::kNone);
+  ASSERT_EQ(wait_for([&](auto answer) { store_->remove(removed, std::move(answer)); }),
+            Failure::kNone);
+  DeliveryUpdate change;
+  change.id = later;
+  change.attempts = 3;
+  change.next_attempt_ms = 77'000;
+  change.last_reply = "451 later";
+  change.recipients = {{0, RecipientState::kDelivered, "250 ok"}};
+  NewMessage report = new_message("", "report");
+  const base::Id reported = report.message.id;
+  change.also.push_back(std::move(report));
+  ASSERT_EQ(update(std::move(change)), Failure::kNone);
+  const auto compare = [&] {
+    EXPECT_EQ(store_->message_count(), 5U);
+    EXPECT_EQ(read_back(stays), "pstays");
+    EXPECT_TRUE(read_back(large) == "p" + random_text(150'000, 1));
+    EXPECT_EQ(read_back(reported), "report");
+    EXPECT_EQ(read_back(held), "pheld");
+    EXPECT_EQ(store_->delivery(held, 0)->state, State::kHeld);
+    EXPECT_EQ(store_->delivery(held, 0)->last_reply, "by hand");
+    EXPECT_FALSE(store_->find(done));
+    EXPECT_FALSE(store_->find(removed));
+    EXPECT_TRUE(store_->deliveries(removed).empty());
+    const auto waiting = store_->delivery(later, 0);
+    ASSERT_TRUE(waiting);
+    EXPECT_EQ(waiting->attempts, 3U);
+    EXPECT_EQ(waiting->next_attempt_ms, 77'000);
+    EXPECT_EQ(waiting->recipients[0].state, RecipientState::kDelivered);
+    EXPECT_EQ(waiting->recipients[1].state, RecipientState::kPending);
+  };
+  compare();  // before the database has any of it
+  crash();
+  open();
+  compare();
+  EXPECT_EQ(all_due().size(), 4U);
+  EXPECT_EQ(store_->check(nullptr).damaged, 0U);
+  EXPECT_GE(store_->trail(later).size(), 2U);
+}
+
+TEST_F(Journal, ReadersSeeWhatWasAnsweredWithoutACheckpoint) {
+  open();
+  const base::Id id = submit_text("p", "text");
+  EXPECT_EQ(all_due().size(), 1U);
+  EXPECT_EQ(store_->list({}).total, 1U);
+  EXPECT_EQ(store_->trail(id).size(), 1U);
+  ASSERT_EQ(finish(id), Failure::kNone);
+  EXPECT_TRUE(all_due().empty());
+  EXPECT_EQ(store_->list({}).total, 0U);
+  EXPECT_EQ(store_->trail(id).size(), 2U);
+}
+
+TEST_F(Journal, TornAnywhereItIsAsLongAsItIsWhole) {
+  open();
+  std::vector<std::pair<base::Id, std::uint64_t>> messages;  // and the end of its frame
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    const base::Id id = submit_text("p", random_text(60, i));
+    messages.emplace_back(id, fs::file_size(segment_file()));
+  }
+  crash();
+  const std::string whole = segment_bytes();
+  ASSERT_EQ(whole.size(), messages.back().second);
+  for (std::uint64_t size = kSegmentHeader; size <= whole.size(); ++size) {
+    restore();
+    std::ofstream(segment_file(), std::ios::binary | std::ios::trunc) << whole.substr(0, size);
+    open();
+    for (std::uint32_t i = 0; i < messages.size(); ++i) {
+      const auto& [id, end] = messages[i];
+      ASSERT_EQ(read_back(id), size < end ? "not found" : "p" + random_text(60, i)) << size;
+    }
+    ASSERT_EQ(store_->check(nullptr).damaged, 0U) << size;
+    store_.reset();
+  }
+}
+
+TEST_F(Journal, AFlippedBitEndsIt) {
+  open();
+  std::vector<std::pair<base::Id, std::uint64_t>> messages;
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    const base::Id id = submit_text("p", random_text(60, i));
+    messages.emplace_back(id, fs::file_size(segment_file()));
+  }
+  crash();
+  const std::string whole = segment_bytes();
+  for (std::uint64_t at = kSegmentHeader; at < whole.size(); ++at) {
+    restore();
+    std::string bytes = whole;
+    bytes[at] = static_cast<char>(bytes[at] ^ (1 << (at % 8)));
+    std::ofstream(segment_file(), std::ios::binary | std::ios::trunc) << bytes;
+    open();
+    for (std::uint32_t i = 0; i < messages.size(); ++i) {
+      const auto& [id, end] = messages[i];
+      ASSERT_EQ(read_back(id), at < end ? "not found" : "p" + random_text(60, i)) << at;
+    }
+    ASSERT_EQ(store_->check(nullptr).damaged, 0U) << at;
+    store_.reset();
+  }
+}
+
+// A start with a journal, where every call that changes something fails in turn, and then the next
+// start: what was answered is there.
+TEST_F(Journal, IsNotLostWhereTheStartFails) {
+  open();
+  std::vector<base::Id> messages;
+  for (std::uint32_t i = 0; i < 8; ++i) {
+    messages.push_back(submit_text("p", random_text(i % 4 == 3 ? 100'000 : 500, i)));
+  }
+  const base::Id done = messages.front();
+  ASSERT_EQ(finish(done), Failure::kNone);
+  crash();
+  for (const int code : {EIO, ENOSPC}) {
+    for (int n = 1;; ++n) {
+      restore();
+      failed_.clear();
+      code_ = code;
+      countdown_ = n;
+      auto opened = try_open();
+      if (opened) {  // without room it opens, and has it all
+        store_ = opened.take();
+        for (std::uint32_t i = 1; i < messages.size(); ++i) {
+          ASSERT_TRUE(read_back(messages[i]) == "p" + random_text(i % 4 == 3 ? 100'000 : 500, i));
+        }
+        (void)finish(messages.back());
+        store_.reset();
+      }
+      countdown_ = 0;
+      const bool was_faultless = failed_.empty();
+      open();
+      for (std::uint32_t i = 1; i + 1 < messages.size(); ++i) {
+        ASSERT_TRUE(read_back(messages[i]) == "p" + random_text(i % 4 == 3 ? 100'000 : 500, i))
+            << "call " << n << " code " << code;
+      }
+      ASSERT_FALSE(store_->find(done));
+      ASSERT_EQ(store_->check(nullptr).damaged, 0U);
+      store_.reset();
+      if (was_faultless) break;
+      ASSERT_LT(n, 1000);
+    }
+  }
+}
+
+TEST_F(Journal, ABodyIsNeverTakenForAFrame) {
+  open();
+  const base::Id first = submit_text("p", "first");
+  (void)store_->list({});
+  // A frame that removes the message, as somebody would send it who knows all but the uuid.
+  std::string log;
+  log_removal(log, Table::kMessage, first.key());
+  FrameHead head;
+  head.changes_size = log.size();
+  head.changes_crc = checksum(0, log);
+  const std::uint64_t place = fs::file_size(segment_file()) + kFrameHead;
+  const std::string forged = encode_head(head, std::string(16, '\0'), 1, place) + log;
+  const base::Id second = submit_text("", forged);
+  EXPECT_EQ(store_->find(second)->body.content_offset, place);
+  crash();
+  // The frame around it is torn in its head, and the journal goes on where the body is.
+  open();
+  EXPECT_EQ(read_back(first), "pfirst");
+  EXPECT_EQ(read_back(second), forged);
+  EXPECT_FALSE(decode_head(forged.substr(0, kFrameHead), std::string(16, 'u'), 1, place));
+  EXPECT_FALSE(decode_head(forged.substr(0, kFrameHead), std::string(16, '\0'), 1, place + 1));
+  EXPECT_TRUE(decode_head(forged.substr(0, kFrameHead), std::string(16, '\0'), 1, place));
+}
+
+TEST(ChangeLog, AnythingElseIsRefused) {
+  std::string log;
+  log_put(log, Table::kMessage, std::string(16, 'i'), "value");
+  log_removal(log, Table::kDelivery, std::string(20, 'd'));
+  EXPECT_EQ(ids_in(log).size(), 2U);
+  TemporaryDirectory directory;
+  const auto environment = Environment::open(directory.path(), base::kMiB);
+  ASSERT_TRUE(environment.ok());
+  const auto is_log = [&](std::string_view bytes) {
+    Txn txn(**environment, Txn::Mode::kWrite);
+    return redo(txn, bytes);
+  };
+  EXPECT_TRUE(is_log(log));
+  EXPECT_TRUE(is_log(""));
+  for (std::size_t size = 1; size < log.size(); ++size) {
+    const bool is_change = size == log.size() - 22;  // the first one is whole
+    EXPECT_EQ(is_log(std::string_view(log).substr(0, size)), is_change) << size;
+  }
+  EXPECT_FALSE(is_log("\x1f"));                    // no such table
+  EXPECT_FALSE(is_log("\x31\x01k\x01v"));          // no such kind
+  EXPECT_FALSE(is_log(std::string("\x21\0", 2)));  // no key
+}
+
+}  // namespace
+}  // namespace queue

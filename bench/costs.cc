@@ -24,6 +24,7 @@ void count(const bench::Operation& operation) {
   CALLGRIND_DUMP_STATS_AT(operation.name.c_str());
   std::printf("{\"name\": \"%s\", \"runs\": %d, \"allocations\": %lld}\n", operation.name.c_str(),
               operation.counted_runs, static_cast<long long>(allocations));
+  std::fflush(stdout);
 }
 
 }  // namespace

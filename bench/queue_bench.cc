@@ -49,7 +49,7 @@ Run decode() {
 }
 
 Run commit(std::size_t octets) {
-  return [scratch = std::make_shared<ScratchStore>(), octets, number = 0]() mutable {
+  return [scratch = std::make_shared<ScratchStore>(base::kGiB), octets, number = 0]() mutable {
     std::binary_semaphore done(0);
     scratch->store->submit(scratch->message(++number, octets), [&](queue::Failure failure) {
       require(failure == queue::Failure::kNone, "the commit succeeds");

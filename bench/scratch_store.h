@@ -12,8 +12,11 @@ namespace bench {
 
 class ScratchStore {
  public:
-  ScratchStore() : directory_(std::filesystem::temp_directory_path() / "relayd-bench-XXXXXX") {
+  // The usual map of the database is more than valgrind has room for.
+  explicit ScratchStore(std::int64_t map_octets = base::Limits().queue_map_size)
+      : directory_(std::filesystem::temp_directory_path() / "relayd-bench-XXXXXX") {
     if (mkdtemp(directory_.data()) == nullptr) std::abort();
+    limits.queue_map_size = map_octets;
     open();
   }
   ~ScratchStore() {

@@ -1,4 +1,4 @@
-// bench_costs [START-OF-A-NAME]: runs operations a fixed number of times for `bench/costs`, which
+// bench_costs: runs every operation a fixed number of times for `bench/costs`, which
 // starts it under callgrind. Instructions are counted between the two macros only, so neither the
 // program's start nor what an operation prepares is in them; each operation's go to a file of their
 // own. Allocations are counted here. One JSON object a line.
@@ -29,9 +29,6 @@ void count(const bench::Operation& operation) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const std::string wanted = argc > 1 ? argv[1] : "";
-  for (const bench::Operation& operation : bench::all_operations()) {
-    if (operation.name.starts_with(wanted)) count(operation);
-  }
+int main() {
+  for (const bench::Operation& operation : bench::all_operations()) count(operation);
 }

@@ -1,13 +1,13 @@
 // SPF evaluations a second: with all answers there (a verdict in one call), and cold, from no
 // answer to the verdict through all rounds of replay. Both engines.
-#include <benchmark/benchmark.h>
-
 #include <map>
 #include <string>
 #include <vector>
 
+#include "operation.h"
 #include "spf/spf.h"
 
+namespace bench {
 namespace {
 
 using World = std::map<dns::Question, std::vector<std::string>>;
@@ -55,7 +55,6 @@ void replay(const World& world, spf::Engine engine, dns::Answers& answers) {
   const base::Limits limits;
   for (;;) {
     const spf::Outcome outcome = spf::evaluate(kRequest, answers, limits, engine);
-    benchmark::DoNotOptimize(outcome.verdict);
     if (outcome.verdict) return;
     for (const dns::Question& question : outcome.missing) {
       answers.put(question, answer(world, question));
@@ -63,32 +62,35 @@ void replay(const World& world, spf::Engine engine, dns::Answers& answers) {
   }
 }
 
-void spf_cached(benchmark::State& state, const World& world, spf::Engine engine) {
+Run cached(const World& world, spf::Engine engine) {
   dns::Answers answers;
   replay(world, engine, answers);
-  for (auto _ : state) replay(world, engine, answers);
-  state.SetItemsProcessed(state.iterations());
+  return [=]() mutable { replay(world, engine, answers); };
 }
 
-void spf_cold(benchmark::State& state, const World& world, spf::Engine engine) {
-  for (auto _ : state) {
+Run cold(const World& world, spf::Engine engine) {
+  return [=] {
     dns::Answers answers;
     replay(world, engine, answers);
-  }
-  state.SetItemsProcessed(state.iterations());
+  };
 }
 
-BENCHMARK_CAPTURE(spf_cached, simple_native, simple(), spf::Engine::kNative);
-BENCHMARK_CAPTURE(spf_cached, simple_libspf2, simple(), spf::Engine::kLibspf2);
-BENCHMARK_CAPTURE(spf_cached, five_includes_native, five_includes(), spf::Engine::kNative);
-BENCHMARK_CAPTURE(spf_cached, five_includes_libspf2, five_includes(), spf::Engine::kLibspf2);
-BENCHMARK_CAPTURE(spf_cached, exchangers_native, exchangers(), spf::Engine::kNative);
-BENCHMARK_CAPTURE(spf_cached, exchangers_libspf2, exchangers(), spf::Engine::kLibspf2);
-BENCHMARK_CAPTURE(spf_cold, simple_native, simple(), spf::Engine::kNative);
-BENCHMARK_CAPTURE(spf_cold, simple_libspf2, simple(), spf::Engine::kLibspf2);
-BENCHMARK_CAPTURE(spf_cold, five_includes_native, five_includes(), spf::Engine::kNative);
-BENCHMARK_CAPTURE(spf_cold, five_includes_libspf2, five_includes(), spf::Engine::kLibspf2);
-BENCHMARK_CAPTURE(spf_cold, exchangers_native, exchangers(), spf::Engine::kNative);
-BENCHMARK_CAPTURE(spf_cold, exchangers_libspf2, exchangers(), spf::Engine::kLibspf2);
-
 }  // namespace
+
+Operations spf_operations() {
+  Operations list;
+  for (const auto& [how, make] : {std::pair{"cached", &cached}, {"cold", &cold}}) {
+    for (const auto& [name, world] : {std::pair{"simple", &simple},
+                                      {"five_includes", &five_includes},
+                                      {"exchangers", &exchangers}}) {
+      for (const auto& [engine_name, engine] :
+           {std::pair{"native", spf::Engine::kNative}, {"libspf2", spf::Engine::kLibspf2}}) {
+        list.push_back({std::string("spf/") + how + "/" + name + "/" + engine_name,
+                        [=] { return make(world(), engine); }});
+      }
+    }
+  }
+  return list;
+}
+
+}  // namespace bench

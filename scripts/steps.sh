@@ -34,8 +34,8 @@ step_shown() {  # NAME COMMAND...
 }
 
 # `behind NAME COMMAND...` starts a step that runs beside those that follow, at the lowest priority;
-# `step_behind NAME` waits for it and shows it as a step. What still runs when the script ends is
-# stopped.
+# `step_behind NAME` waits for it and shows it as a step, `step_behind_shown NAME` with its output.
+# What still runs when the script ends is stopped.
 declare -A behind_pid=()
 behind() {  # NAME COMMAND...
   local name=$1
@@ -51,6 +51,10 @@ trap stop_behind EXIT
 
 step_behind() {  # NAME
   step "$1" collect "${behind_pid[$1]}" "$steps_log/${1//[^a-z0-9]/-}.behind"
+  unset "behind_pid[$1]"
+}
+step_behind_shown() {  # NAME
+  step_shown "$1" collect "${behind_pid[$1]}" "$steps_log/${1//[^a-z0-9]/-}.behind"
   unset "behind_pid[$1]"
 }
 collect() {  # PID OUTPUT

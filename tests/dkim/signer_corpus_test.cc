@@ -260,7 +260,7 @@ std::vector<std::string> sorted_names(const std::string& field) {
 }
 
 // b= of a signature in `field`, whose own value of b= counts for nothing, by our canonical forms.
-std::string our_b(const std::string& field, const Message& message, Algorithm algorithm) {
+std::string our_b(const std::string& field, const Message& message) {
   const auto signature = scan(field);
   const auto headers = scan(message.header);
   std::string input;
@@ -275,7 +275,7 @@ std::string our_b(const std::string& field, const Message& message, Algorithm al
     left.erase(found);
   }
   input += dkim::canonical_unsigned_field(signature.fields().at(0), dkim::Canonical::kRelaxed);
-  return base::base64_encode(*key_of(algorithm)->sign(input));
+  return base::base64_encode(*key_of(Algorithm::kRsaSha256)->sign(input));
 }
 
 // ---- libopendkim -------------------------------------------------------------------------------
@@ -344,17 +344,16 @@ DKIM_STAT feed(DKIM* handle, const std::string& header, const Message& message) 
   return dkim_eom(handle, nullptr);
 }
 
-// Its own signature: the whole field.
-std::string its_field(const Message& message, Algorithm algorithm) {
-  const std::string pem = key_of(algorithm)->pem();
+// Its own signature: the whole field. RSA only: version 2.11 loses memory when it signs with
+// Ed25519.
+std::string its_field(const Message& message) {
+  const std::string pem = key_of(Algorithm::kRsaSha256)->pem();
   const std::string domain = kDomain;
   const std::string selector = kSelector;
   DKIM_STAT status = DKIM_STAT_OK;
-  const Handle handle(
-      dkim_sign(library(), octets(domain), nullptr, const_cast<u_char*>(octets(pem)),
-                octets(selector), octets(domain), DKIM_CANON_RELAXED, DKIM_CANON_RELAXED,
-                algorithm == Algorithm::kRsaSha256 ? DKIM_SIGN_RSASHA256 : DKIM_SIGN_ED25519SHA256,
-                -1, &status));
+  const Handle handle(dkim_sign(
+      library(), octets(domain), nullptr, const_cast<u_char*>(octets(pem)), octets(selector),
+      octets(domain), DKIM_CANON_RELAXED, DKIM_CANON_RELAXED, DKIM_SIGN_RSASHA256, -1, &status));
   if (status == DKIM_STAT_OK) status = feed(handle.get, message.header, message);
   u_char* text = nullptr;
   std::size_t size = 0;
@@ -438,10 +437,8 @@ INSTANTIATE_TEST_SUITE_P(Algorithms, SignerCorpus,
                          });
 
 TEST_P(SignerCorpus, LibopendkimVerifiesAndSignsAlike) {
-  int verified = 0;
-  int same_names = 0;
-  int same_body_hash = 0;
-  int same_signature = 0;
+  std::size_t verified = 0;
+  std::size_t alike = 0;
   for (std::size_t i = 0; i < corpus().size(); ++i) {
     const Message& message = corpus()[i];
     const std::string ours = field_of(message, GetParam());
@@ -455,26 +452,20 @@ TEST_P(SignerCorpus, LibopendkimVerifiesAndSignsAlike) {
     ASSERT_EQ(bare_signature(verdict.header_hash, GetParam()), tag(ours, "b"));
     ++verified;
 
-    const std::string its = its_field(message, GetParam());
+    if (GetParam() != Algorithm::kRsaSha256) continue;
+    const std::string its = its_field(message);
     for (const char* name : {"v", "a", "c", "d", "s", "t"}) {
       ASSERT_EQ(tag(its, name), tag(ours, name)) << its;
     }
     ASSERT_EQ(tag(its, "bh"), tag(ours, "bh"));
-    ++same_body_hash;
-    if (sorted_names(its) != sorted_names(ours)) continue;
-    ++same_names;
-    ASSERT_EQ(our_b(its, message, GetParam()), tag(its, "b")) << its;
-    ++same_signature;
+    ASSERT_EQ(sorted_names(its), sorted_names(ours)) << its;
+    ASSERT_EQ(our_b(its, message), tag(its, "b")) << its;
+    ++alike;
   }
-  std::printf(
-      "%s: %d messages signed and verified by libopendkim, %d with its bh=, %d with its "
-      "header list, %d with its b=\n",
-      std::string(dkim::name(GetParam())).c_str(), verified, same_body_hash, same_names,
-      same_signature);
-  EXPECT_GE(static_cast<std::size_t>(verified), kMessagesMin);
-  EXPECT_EQ(same_body_hash, verified);
-  EXPECT_EQ(same_names, verified);
-  EXPECT_EQ(same_signature, verified);
+  std::printf("%s: %zu messages signed and verified by libopendkim; %zu signed by both, alike\n",
+              std::string(dkim::name(GetParam())).c_str(), verified, alike);
+  EXPECT_GE(verified, kMessagesMin);
+  EXPECT_EQ(alike, GetParam() == Algorithm::kRsaSha256 ? verified : 0);
 }
 
 // The oracle can say no: one octet changed in the header or in the body.

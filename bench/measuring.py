@@ -39,8 +39,9 @@ def socket_memory():
     return pages * os.sysconf("SC_PAGE_SIZE"), slab * KIB
 
 
-def sync_times_ms(directory, octets, seconds):
-    """How long it takes to append so many octets to a file there and to fdatasync it; every time."""
+def sync_times_ms(directory, octets, seconds, syncs=1):
+    """How long it takes to append so many octets to a file there and to fdatasync it, so many times
+    in a row."""
     path = Path(directory) / "sync-probe"
     block = os.urandom(octets)
     times = []
@@ -48,8 +49,9 @@ def sync_times_ms(directory, octets, seconds):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             begin = time.monotonic()
-            file.write(block)
-            os.fdatasync(file.fileno())
+            for _ in range(syncs):
+                file.write(block)
+                os.fdatasync(file.fileno())
             times.append((time.monotonic() - begin) * 1000)
     path.unlink()
     return times

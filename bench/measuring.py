@@ -26,6 +26,17 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
+def idle_share(seconds=1.0):
+    """What part of this machine's processors had nothing to do in the next moment."""
+    def times():
+        return [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+
+    before = times()
+    time.sleep(seconds)
+    spent = [now - then for now, then in zip(times(), before)]
+    return (spent[3] + spent[4]) / max(1, sum(spent))
+
+
 def memory(pid):
     """Octets: RssAnon, VmRSS and others of /proc/PID/status, and Pss."""
     text = Path(f"/proc/{pid}/status").read_text() + Path(f"/proc/{pid}/smaps_rollup").read_text()

@@ -1,6 +1,7 @@
 """An SMTP client that does exactly what it is told: pipelining, BDAT, any split, any nonsense."""
 
 import base64
+import functools
 import re
 import socket
 import ssl
@@ -35,6 +36,7 @@ def stuffed(message):
     return re.sub(rb"(?m)^\.", b"..", ended) + b".\r\n"
 
 
+@functools.lru_cache
 def server_context(authority=None):
     """TLS that verifies the server against the authority, or takes any certificate."""
     if authority is not None:

@@ -40,6 +40,7 @@ class Injection : public StoreTest {
   Injection() {
     limits_.segment_size = 64 * base::kKiB;
     limits_.queue_map_size = 16 * base::kMiB;
+    limits_.checkpoint_interval = 1;  // checkpoints are among what fails
     limits_.body_memory = 16 * base::kKiB;
     fault_ = [this](FileCall call) {
       const int left = armed_ ? --countdown_ : 1;

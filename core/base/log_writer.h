@@ -20,7 +20,7 @@ namespace base {
 
 class LogWriter {
  public:
-  static constexpr std::int64_t kGatherMs = 5;
+  static constexpr std::int64_t kGatherMs = 10;
   static constexpr std::size_t kGatherOctets = 256 * 1024;
 
   explicit LogWriter(int fd);

@@ -1,12 +1,12 @@
 #include "core/base/log.h"
 
-#include <unistd.h>
-
+#include <algorithm>
 #include <atomic>
 #include <ctime>
 
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
+#include "core/base/log_writer.h"
 
 namespace base {
 namespace {
@@ -29,10 +29,54 @@ std::string_view level_name(LogLevel level) {
   return "error";
 }
 
+void append_escape(std::string& out, char c) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  switch (c) {
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      out += "\\u00";
+      out += kHex[static_cast<unsigned char>(c) >> 4];
+      out += kHex[static_cast<unsigned char>(c) & 15];
+  }
+}
+
+bool needs_escape(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\' || c == 0x7f;
+}
+
+void append_json(std::string& out, std::string_view text) {
+  std::string valid;
+  if (!is_ascii(text)) {
+    valid = to_utf8(text);
+    text = valid;
+  }
+  while (!text.empty()) {
+    const auto odd = std::find_if(text.begin(), text.end(), needs_escape);
+    out.append(text.begin(), odd);
+    if (odd == text.end()) return;
+    append_escape(out, *odd);
+    text.remove_prefix(static_cast<std::size_t>(odd - text.begin()) + 1);
+  }
+}
+
 void append_json_value(std::string& line, const LogField& field) {
   if (const auto* text = std::get_if<std::string_view>(&field.value)) {
     line += '"';
-    line += json_escape(*text);
+    append_json(line, *text);
     line += '"';
   } else if (const auto* number = std::get_if<std::int64_t>(&field.value)) {
     line += std::to_string(*number);
@@ -67,29 +111,24 @@ void log_write(LogLevel level, std::string_view event, LogFields fields) {
   if (!log_enabled(level)) return;
   std::string line = format_log_line(log_format, level, SystemClock().wall_ms(), event, fields);
   line += '\n';
-  std::string_view rest = line;
-  while (!rest.empty()) {
-    const ssize_t written = write(log_fd, rest.data(), rest.size());
-    if (written <= 0) return;  // a log that cannot be written must not stop the mail
-    rest.remove_prefix(static_cast<std::size_t>(written));
-  }
+  LogWriter::carry(log_fd, line, level >= LogLevel::kWarning);
 }
 
 std::string format_log_line(LogFormat format, LogLevel level, std::int64_t wall_ms,
                             std::string_view event, LogFields fields) {
   std::string line;
-  line.reserve(256);
+  line.reserve(512);
   if (format == LogFormat::kJson) {
     line += R"({"time":")";
     line += format_rfc3339(wall_ms);
     line += R"(","level":")";
     line += level_name(level);
     line += R"(","event":")";
-    line += json_escape(event);
+    append_json(line, event);
     line += '"';
     for (const LogField& field : fields) {
       line += ",\"";
-      line += json_escape(field.key);
+      append_json(line, field.key);
       line += "\":";
       append_json_value(line, field);
     }
@@ -113,11 +152,16 @@ std::string format_log_line(LogFormat format, LogLevel level, std::int64_t wall_
 std::string format_rfc3339(std::int64_t wall_ms) {
   const std::int64_t ms = (wall_ms % 1000 + 1000) % 1000;
   const auto seconds = static_cast<std::time_t>((wall_ms - ms) / 1000);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  char text[32];
-  const std::size_t n = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-  std::string out(text, n);
+  // Of the last second that the thread has asked for: most lines come many a second.
+  thread_local std::time_t known = 0;
+  thread_local char text[32] = "1970-01-01T00:00:00";
+  if (seconds != known) {
+    std::tm utc{};
+    gmtime_r(&seconds, &utc);
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    known = seconds;
+  }
+  std::string out = text;
   out += '.';
   out += static_cast<char>('0' + ms / 100);
   out += static_cast<char>('0' + ms / 10 % 10);
@@ -127,41 +171,9 @@ std::string format_rfc3339(std::int64_t wall_ms) {
 }
 
 std::string json_escape(std::string_view text) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::string valid;
-  if (!is_ascii(text)) {
-    valid = to_utf8(text);
-    text = valid;
-  }
   std::string out;
   out.reserve(text.size());
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-          out += "\\u00";
-          out += kHex[static_cast<unsigned char>(c) >> 4];
-          out += kHex[static_cast<unsigned char>(c) & 15];
-        } else {
-          out += c;
-        }
-    }
-  }
+  append_json(out, text);
   return out;
 }
 

@@ -1,6 +1,7 @@
-// The log: one line an event, a JSON object for machines or text for people, written with one
-// write(2) so that lines of several threads never mix. It is the only process-wide object of the
-// program (docs/decisions/0002-process-wide-log.md). Thread-safe.
+// The log: one line an event, a JSON object for machines or text for people. Lines of several
+// threads never mix. It is the only process-wide object of the program
+// (docs/decisions/0002-process-wide-log.md). A line is written when the call returns; while there
+// is a LogWriter (log_writer.h), only warnings and errors are. Thread-safe.
 //
 //   base::log_info("queued", {{"id", id.str()}, {"size", size}});
 //

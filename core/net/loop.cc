@@ -17,18 +17,17 @@ namespace net {
 struct Loop::State {
   event_base* base = nullptr;
   int wake_fd = -1;
-  event* wake = nullptr;
+  event* wake = nullptr;  // another thread has posted; edge-triggered, so it is never read
+  event again{};          // this thread has
   std::atomic<std::thread::id> thread{};
 
   std::mutex mutex;
   std::vector<std::function<void()>> tasks;  // under mutex
-  bool woken = false;                        // under mutex: the eventfd has been written
+  bool woken = false;                        // under mutex: run_tasks() will come
 
   std::unordered_map<void*, std::shared_ptr<void>> kept;
 
-  static void on_wake(evutil_socket_t fd, short, void* self) {
-    std::uint64_t count = 0;
-    [[maybe_unused]] const ssize_t n = ::read(fd, &count, sizeof count);
+  static void on_wake(evutil_socket_t, short, void* self) {
     static_cast<State*>(self)->run_tasks();
   }
 
@@ -38,12 +37,20 @@ struct Loop::State {
     {
       const std::lock_guard lock(mutex);
       batch.swap(tasks);
-      woken = false;
     }
     for (auto& task : batch) {
       task();
       task = nullptr;  // what it holds goes before the next one runs
     }
+    const std::lock_guard lock(mutex);
+    woken = !tasks.empty();
+    if (woken) run_again();
+  }
+
+  // After the sockets have had their turn; this thread only.
+  void run_again() {
+    const timeval at_once{};
+    event_add(&again, &at_once);
   }
 
   void drop_everything() {
@@ -92,8 +99,9 @@ Loop::Loop() : state_(std::make_unique<State>()) {
     event_config_free(config);
   }
   if (state_->base != nullptr) {
-    state_->wake = event_new(state_->base, state_->wake_fd, EV_READ | EV_PERSIST, State::on_wake,
-                             state_.get());
+    state_->wake = event_new(state_->base, state_->wake_fd, EV_READ | EV_ET | EV_PERSIST,
+                             State::on_wake, state_.get());
+    evtimer_assign(&state_->again, state_->base, State::on_wake, state_.get());
   }
   if (state_->wake == nullptr || event_add(state_->wake, nullptr) != 0) {
     if (state_->wake != nullptr) event_free(state_->wake);
@@ -107,6 +115,7 @@ Loop::Loop() : state_(std::make_unique<State>()) {
 Loop::~Loop() {
   state_->drop_everything();
   event_free(state_->wake);
+  event_del(&state_->again);
   event_base_free(state_->base);
   ::close(state_->wake_fd);
 }
@@ -130,6 +139,7 @@ void Loop::post(std::function<void()> task) {
     wake = !std::exchange(state_->woken, true);
   }
   if (!wake) return;
+  if (in_loop_thread()) return state_->run_again();
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(state_->wake_fd, &one, sizeof one);
 }

@@ -23,8 +23,8 @@ class Loop {
   void run();
   // Any thread. run() returns after the call in hand; what was posted before stop() still runs.
   void stop();
-  // Any thread: `task` runs on the loop's thread, in order of posting. One eventfd write wakes a
-  // sleeping loop, however many tasks are posted meanwhile.
+  // Any thread: `task` runs on the loop's thread, in order of posting. One eventfd write of another
+  // thread wakes a sleeping loop, however many tasks are posted until it has run them.
   void post(std::function<void()> task);
   // Loop's thread (or before run()): `task` runs when the events in hand are done.
   void defer(std::function<void()> task) { post(std::move(task)); }

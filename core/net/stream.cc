@@ -47,12 +47,7 @@ void Stream::pause_reading() {
   state_->update_interest();
 }
 
-void Stream::resume_reading() {
-  if (!state_->paused || !state_->alive()) return;
-  state_->paused = false;
-  state_->offer_again = true;
-  state_->schedule();
-}
+void Stream::resume_reading() { state_->resume(); }
 
 bool Stream::has_unread_input() const { return !state_->unread.empty(); }
 

@@ -129,6 +129,16 @@ void StreamState::schedule() {
   });
 }
 
+void StreamState::resume() {
+  if (!paused || !alive()) return;
+  paused = false;
+  const bool nothing_to_do = !input_waits && !in_input && unread.empty() && !read_wants_write &&
+                             !input_over && write_failure.empty() && failure.empty();
+  if (nothing_to_do) return;
+  offer_again = true;
+  schedule();
+}
+
 void StreamState::update_interest() {
   if (channel.fd() < 0) return;
   bool read = false;
@@ -145,7 +155,8 @@ void StreamState::update_interest() {
     write = handshake_wants_write;
     read = !write;
   } else {
-    read = (!paused && !input_over && !read_wants_write) || write_wants_read;
+    // A pause costs nothing where the peer waits too: only what comes meanwhile ends the watch.
+    read = (!(paused && input_waits) && !input_over && !read_wants_write) || write_wants_read;
     write = (pending() > 0 && !write_wants_read) || (read_wants_write && !paused);
   }
   arm(read_event, read_armed, read);
@@ -160,6 +171,7 @@ void StreamState::on_event(int, short what, void* self) {
 void StreamState::advance(bool readable, bool writable) {
   if (lingering) return advance_linger();
   if (!alive()) return;
+  if (readable) input_waits = true;
   if (!failure.empty()) return end(std::exchange(failure, {}));
   if (connecting) {
     if (writable) advance_connect();
@@ -210,6 +222,7 @@ void StreamState::advance_tls() {
   if (result.state != Io::kDone) return end(channel.reason());
   tls = Tls::kDone;
   output_blocked = false;
+  input_waits = true;
   handler->on_tls();
   if (!alive()) return;
   // The peer's first words may have come with the last of the handshake: the socket stays silent.
@@ -259,6 +272,7 @@ bool StreamState::fill_and_offer() {
         break;
     }
   }
+  input_waits = !drained;
   if (used == 0 || !fresh) return false;
   return offer(scratch.data(), used) && !drained;
 }

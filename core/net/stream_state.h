@@ -32,6 +32,7 @@ struct StreamState : std::enable_shared_from_this<StreamState> {
   bool write(std::string_view bytes);
   void linger(std::int64_t deadline_ms);
   void schedule();  // advance() soon, from the loop
+  void resume();
   void end(std::string reason);
   void release_socket();
   void update_interest();
@@ -72,6 +73,7 @@ struct StreamState : std::enable_shared_from_this<StreamState> {
   std::string unread;  // exactly as long as it must be: idle and slow streams cost little
   bool paused = false;
   bool offer_again = false;
+  bool input_waits = true;        // as far as is known: the last read did not empty the socket
   bool in_input = false;          // output is gathered
   bool read_wants_write = false;  // TLS
   bool input_over = false;

@@ -87,6 +87,7 @@ void Lane::kick() {
     put_off("no smarthost is set for " + key_ + " any more; set one, or remove the message");
     return;
   }
+  if (wake_one()) return;
   const Obstacle held = obstacle(*smarthost, *accounts->smarthost_account(key_));
   if (held.for_ms > 0) {
     timer_.start_ms(std::min(held.for_ms, kLookAgainMs));
@@ -112,7 +113,7 @@ void Lane::kick() {
                            : failures_ > 0 ? Turns::Kind::kDoubtful
                                            : Turns::Kind::kFirst;
   if (!shares_.turns.begin(kind, accounts->smarthost_account(key_)->tenant, key_)) {
-    return;  // the scheduler kicks when it is our turn
+    return shares_.turns_change();  // the scheduler kicks when it is our turn
   }
   connect(*smarthost, kind);
 }
@@ -162,6 +163,10 @@ void Lane::connect(const policy::Smarthost& smarthost, Turns::Kind kind) {
   auto raw = std::make_shared<SmtpDelivery*>(nullptr);
   SmtpDelivery::Hooks hooks;
   hooks.take = [this] { return take(); };
+  hooks.may_rest = [this] { return may_rest(); };
+  hooks.rests = [this, raw](bool rests) {
+    rests ? void(shares_.resting.insert(*raw)) : void(shares_.resting.erase(*raw));
+  };
   hooks.put_back = [this](const Item& item) { window_.put_back(item); };
   hooks.let_go = [this](const Item& item) { window_.let_go(item); };
   hooks.settle = [this](queue::DeliveryUpdate update) { settle(std::move(update)); };
@@ -187,22 +192,51 @@ void Lane::connect(const policy::Smarthost& smarthost, Turns::Kind kind) {
 
 void Lane::give_turn_back(Turns::Kind kind) {
   shares_.turns.end(kind);
-  shares_.turn_is_free();
+  shares_.turns_change();
 }
 
-std::optional<Item> Lane::take() {
+bool Lane::may_send() {
   if (!unwritten_.empty() || workplace_.store->health().failure == queue::Failure::kFailed) {
-    return std::nullopt;
+    return false;
   }
   const auto accounts = workplace_.accounts->snapshot();
   const policy::Smarthost* smarthost = accounts->smarthost_by_key(key_);
-  const std::int64_t steady_ms = workplace_.clock->steady_ms();
-  if (smarthost == nullptr || rates_.wait(*smarthost, steady_ms).for_ms > 0) return std::nullopt;
-  const auto item = window_.take(workplace_.clock->wall_ms());
+  return smarthost != nullptr && rates_.wait(*smarthost, workplace_.clock->steady_ms()).for_ms == 0;
+}
+
+bool Lane::may_rest() {
+  return may_send() && !shares_.turns.somebody_waits() &&
+         connections_.size() <= cap_.allowed(tried_->connections, workplace_.clock->steady_ms());
+}
+
+std::optional<Item> Lane::take() {
+  if (!may_send()) return std::nullopt;
+  const std::int64_t wall_ms = workplace_.clock->wall_ms();
+  auto item = window_.take(wall_ms);
+  if (!item && failures_ > 0) {
+    it_works();
+    item = window_.take(wall_ms);
+  }
   if (!item) return std::nullopt;
-  rates_.message(steady_ms);
+  rates_.message(workplace_.clock->steady_ms());
   kick();  // perhaps there is work for another connection
   return item;
+}
+
+// True: a connection that rested looks for what is due.
+bool Lane::wake_one() {
+  const auto at = std::find_if(connections_.begin(), connections_.end(),
+                               [](const auto& one) { return one.first->resting(); });
+  if (at == connections_.end()) return false;
+  at->first->wake();
+  return true;
+}
+
+// What was put off for a smarthost that did not is due now.
+void Lane::it_works() {
+  if (failures_ > 0) window_.release(workplace_.clock->wall_ms());
+  failures_ = 0;
+  paused_until_ms_ = 0;
 }
 
 void Lane::write_again() {
@@ -259,9 +293,7 @@ void Lane::ended(SmtpDelivery* connection, const Ending& ending) {
   tell_left_ = kTellMax;
   switch (ending.why) {
     case Ending::Why::kOfUse:
-      if (failures_ > 0) window_.release(workplace_.clock->wall_ms());
-      failures_ = 0;
-      paused_until_ms_ = 0;
+      it_works();
       break;
     case Ending::Why::kLoginRejected:
       // Of a password that has been changed meanwhile it says nothing.

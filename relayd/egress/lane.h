@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,8 @@ namespace egress {
 struct LaneShares {
   std::shared_ptr<queue::WindowShare> window;
   Turns turns;
-  std::function<void()> turn_is_free;
+  std::function<void()> turns_change;  // one is free, or somebody waits for one
+  std::set<SmtpDelivery*> resting;     // they give way to who waits for a turn
   // Records of all lanes that are being rewritten to say why they wait.
   std::shared_ptr<std::size_t> telling = std::make_shared<std::size_t>(0);
 };
@@ -63,7 +65,11 @@ class Lane {
                                   const policy::SmarthostAccount& account);
   void connect(const policy::Smarthost& smarthost, Turns::Kind kind);
   void give_turn_back(Turns::Kind kind);
+  [[nodiscard]] bool may_send();
+  [[nodiscard]] bool may_rest();
   std::optional<Item> take();
+  bool wake_one();
+  void it_works();
   void settle(queue::DeliveryUpdate update, bool is_told = false);
   void write_again();
   void settled(queue::DeliveryUpdate again, queue::Failure failure);

@@ -16,7 +16,8 @@ Scheduler::Scheduler(Workplace workplace, std::shared_ptr<const Settings> settin
       shares_{std::make_shared<queue::WindowShare>(settings_->limits.queue_window,
                                                    settings_->limits.queue_windows),
               Turns(static_cast<std::size_t>(settings_->limits.smarthost_connections_total)),
-              [this] { turn_timer_.start_ms(0); }},
+              [this] { turn_timer_.start_ms(0); },
+              {}},
       turn_timer_(*workplace_.loop, [this] { give_turns(); }),
       stop_timer_(*workplace_.loop, [this] { check_stopped(); }) {
   locks_.use(settings_);
@@ -51,7 +52,11 @@ void Scheduler::waiting(const queue::Store::Waiting& waiting) {
 }
 
 // Who stands in line asks again; who has nothing to send any more lets the next one have it.
+// While somebody waits nobody rests.
 void Scheduler::give_turns() {
+  while (shares_.turns.somebody_waits() && !shares_.resting.empty()) {
+    (*shares_.resting.begin())->stop();
+  }
   while (const auto key = shares_.turns.next()) {
     if (const auto at = lanes_.find(*key); at != lanes_.end()) at->second->kick();
   }

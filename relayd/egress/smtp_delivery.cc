@@ -59,7 +59,7 @@ SmtpDelivery::SmtpDelivery(const Workplace& workplace, std::shared_ptr<const Set
       host_(std::move(host)),
       hooks_(std::move(hooks)),
       machine_(client_options(*settings_, smarthost_, std::move(password)), settings_->limits),
-      timer_(*workplace.loop, [this] { on_closed("the smarthost did not answer in time"); }) {}
+      timer_(*workplace.loop, [this] { on_timer(); }) {}
 
 SmtpDelivery::~SmtpDelivery() = default;
 
@@ -80,7 +80,13 @@ void SmtpDelivery::start() {
 
 void SmtpDelivery::stop() {
   stopping_ = true;
+  if (resting_) return pump();
   if (!item_) end({});
+}
+
+void SmtpDelivery::on_timer() {
+  if (resting_) return stop();
+  on_closed("the smarthost did not answer in time");
 }
 
 void SmtpDelivery::connected(std::unique_ptr<Wire> wire) {
@@ -106,6 +112,7 @@ std::size_t SmtpDelivery::on_input(std::span<char> bytes) {
   if (ended_) return bytes.size();
   const std::string_view input(bytes.data(), bytes.size());
   machine_.feed(input);
+  heard_ = true;
   // A peer that gives its reply octet by octet has no more time for it than another.
   if (input.find('\n') != std::string_view::npos) restart_timer();
   pump();
@@ -117,6 +124,8 @@ void SmtpDelivery::on_output_empty() { pump(); }
 void SmtpDelivery::on_closed(std::string_view reason) {
   if (ended_) return;
   workplace_.loop->defer([gone = std::shared_ptr<Wire>(std::move(wire_))] {});
+  // The peer had closed before it saw the message, which waits as if it had not been tried.
+  if (item_ && has_sent_ && !heard_) return end({});
   machine_.closed(reason);
   pump();
 }
@@ -163,9 +172,14 @@ void SmtpDelivery::close_down(const smtp::Finished& finished) {
 
 SmtpDelivery::Next SmtpDelivery::next_message() {
   was_of_use_ = true;
+  rest(false);
   item_ = stopping_ ? std::nullopt : hooks_.take();
   if (!item_) {
     note_login();
+    if (!stopping_ && hooks_.may_rest()) {
+      rest(true);
+      return Next::kWait;
+    }
     quitting_ = true;
     machine_.quit();
     return Next::kContinue;
@@ -199,9 +213,15 @@ SmtpDelivery::Next SmtpDelivery::next_message() {
   }
   outgoing_ = std::move(std::get<std::unique_ptr<Outgoing>>(opened));
   content_sent_ = false;
+  heard_ = false;
   hooks_.sending(recipients_.size());
   machine_.send_message(outgoing_->message().envelope, recipients_, outgoing_->size());
   return Next::kContinue;
+}
+
+void SmtpDelivery::rest(bool rests) {
+  if (rests) timer_.start_ms(settings_->limits.smarthost_idle);
+  if (std::exchange(resting_, rests) != rests) hooks_.rests(rests);
 }
 
 SmtpDelivery::Next SmtpDelivery::send_more() {
@@ -273,6 +293,7 @@ void SmtpDelivery::message_done(const smtp::MessageDone& done) {
   add_notices(workplace_, *settings_, message, outgoing_->delivery(), outgoing_->headers(), host_,
               judged);
   item_.reset();
+  has_sent_ = true;
   hooks_.settle(std::move(judged.update));
   outgoing_.reset();
 }
@@ -318,6 +339,7 @@ void SmtpDelivery::end(const Ending& ending) {
   if (ended_) return;
   ended_ = true;
   timer_.stop();
+  rest(false);
   if (connector_) workplace_.loop->defer([gone = std::shared_ptr(std::move(connector_))] {});
   if (item_) hooks_.put_back(*item_);
   if (wire_) wire_->stream.close_gracefully(settings_->limits.close_timeout);

@@ -1,5 +1,6 @@
 // One connection to a smarthost (product rules O1, O2): connects, logs in, sends what its lane
-// gives it, quits. Outcomes go to the queue. Owned by its lane; loop's thread only.
+// gives it, rests for a moment in case more comes (docs/decisions/0030-resting-connections.md),
+// quits. Outcomes go to the queue. Owned by its lane; loop's thread only.
 #pragma once
 
 #include <functional>
@@ -33,7 +34,9 @@ struct Ending {
 class SmtpDelivery final : public net::StreamHandler {
  public:
   struct Hooks {
-    std::function<std::optional<Item>()> take;            // the next due delivery, nullopt: quit
+    std::function<std::optional<Item>()> take;            // the next due delivery
+    std::function<bool()> may_rest;                       // there was none: quit if false
+    std::function<void(bool)> rests;                      // it does now; it does no longer
     std::function<void(const Item&)> put_back;            // not tried: the connection ended before
     std::function<void(const Item&)> let_go;              // nothing of it waits any more
     std::function<void(queue::DeliveryUpdate)> settle;    // write it down
@@ -51,10 +54,13 @@ class SmtpDelivery final : public net::StreamHandler {
   ~SmtpDelivery() override;
 
   void start();
+  // Something is due: to one that rests.
+  void wake() { pump(); }
   // No further message: quits after the one in hand, at once where there is none.
   void stop();
   [[nodiscard]] const policy::Smarthost& smarthost() const { return smarthost_; }
   [[nodiscard]] bool logged_in() const { return was_of_use_; }
+  [[nodiscard]] bool resting() const { return resting_; }
 
   // net::StreamHandler
   void on_tls() override;
@@ -68,7 +74,9 @@ class SmtpDelivery final : public net::StreamHandler {
   void connected(std::unique_ptr<Wire> wire);
   void pump();
   Next act(smtp::Action& action);
+  void on_timer();
   Next next_message();
+  void rest(bool rests);
   Next send_more();
   void message_done(const smtp::MessageDone& done);
   void hold(const std::string& why, bool alarm);
@@ -94,6 +102,9 @@ class SmtpDelivery final : public net::StreamHandler {
   std::unique_ptr<Outgoing> outgoing_;
   std::vector<mail::Recipient> recipients_;
   bool was_of_use_ = false;
+  bool resting_ = false;
+  bool has_sent_ = false;  // an earlier message
+  bool heard_ = false;     // a word about the one in hand
   bool stopping_ = false;
   bool ended_ = false;
   bool content_sent_ = false;

@@ -1,5 +1,6 @@
 #include "relayd/egress/turns.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace egress {
@@ -54,6 +55,11 @@ std::optional<std::string> Turns::next() {
     return lane;
   }
   return std::nullopt;
+}
+
+bool Turns::somebody_waits() const {
+  return std::any_of(lines_.begin(), lines_.end(),
+                     [](const Line& line) { return !line.tenants.empty(); });
 }
 
 }  // namespace egress

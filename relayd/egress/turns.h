@@ -31,6 +31,7 @@ class Turns {
   // Whose turn it is to ask again; nullopt: nobody's. It leaves the line.
   std::optional<std::string> next();
 
+  [[nodiscard]] bool somebody_waits() const;
   [[nodiscard]] std::size_t connections() const { return all_; }
 
  private:

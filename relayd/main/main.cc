@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/base/log.h"
+#include "core/base/log_writer.h"
 #include "relayd/main/configuration.h"
 #include "relayd/main/daemon.h"
 
@@ -41,6 +42,7 @@ int main(int argc, char** argv) {
   }
   const auto& log = loaded.configuration.log;
   base::log_configure(2, log.format, log.level);
+  const base::LogWriter log_writer(2);
   try {
     relayd::Daemon daemon(std::move(loaded.configuration), path);
     daemon.run();

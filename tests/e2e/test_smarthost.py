@@ -7,13 +7,13 @@ import time
 import dkim
 import pytest
 
-from tests.support import messages
+from tests.support import accounts, messages
 from tests.support.certificates import Authority
 from tests.support.postfix import Postfix
 from tests.support.process import wait_until
 from tests.support.relayd import RelayctlError
 from tests.support.scene import CUSTOMER, SUPPORT, Scene
-from tests.support.smarthost import SILENT
+from tests.support.smarthost import CLOSE, SILENT
 from tests.support.smarthost import Smarthost as ScriptedSmarthost
 from tests.support.smtp import Client, submit
 
@@ -343,7 +343,8 @@ def test_silence_after_quit_holds_nothing_up(scripted):
     scene = scripted(limits={**LIMITS, "reply_timeout": "5m"}, connections=1)
     scene.server.replies["QUIT"] = [SILENT]
     first = scene.send()
-    wait_until(lambda: scene.arrived(first), "the first message")
+    wait_until(lambda: "QUIT" in scene.server.commands, "relayd to say QUIT")
+    assert scene.arrived(first)
     second = scene.send()
     wait_until(lambda: scene.arrived(second), "the second message", 10)
 
@@ -408,6 +409,67 @@ def test_what_the_smarthost_cannot_take_bounces_at_once(scripted, offers, kind, 
     event = scene.desk.wait_for(lambda e: e["type"] == "message.bounced", "a bounce")["event"]
     assert event["data"]["recipients"][0]["status"] == status
     wait_until(lambda: scene.relayd.queue() == [], "the queue to be empty")
+
+
+# --- A connection without mail rests for limits.smarthost_idle
+
+def test_what_comes_soon_goes_over_the_connection_that_rests(scripted):
+    scene = scripted(reconnect_interval="1h")
+    for _ in range(3):
+        marker = scene.send()
+        wait_until(lambda marker=marker: scene.arrived(marker), "the message")
+        time.sleep(0.5)
+    assert scene.server.sessions == 1 and "QUIT" not in scene.server.commands
+    wait_until(lambda: scene.server.commands[-1] == "QUIT", "relayd to say QUIT", 4)
+
+
+def test_a_resting_connection_that_the_peer_ends_is_no_failure(scripted):
+    scene = scripted(retry=("1h",))
+    for _ in range(2):
+        # 421 is what a server says when it has waited long enough.
+        scene.server.replies["DOT"] = [b"250 2.0.0 taken\r\n421 4.4.2 idle for too long\r\n"]
+        sent = scene.server.commands.count("DATA")
+        scene.send()
+        wait_until(lambda sent=sent: scene.server.commands.count("DATA") > sent, "the message")
+        wait_until(lambda: scene.server.at_once == 0, "the end of the session", 1)
+        wait_until(lambda: scene.relayd.queue() == [], "the queue to be empty")
+    assert scene.server.sessions == 2 and "smarthost cannot be used" not in scene.relayd.log()
+
+
+def test_mail_that_met_the_end_of_a_resting_connection_was_not_tried(scripted):
+    scene = scripted(retry=("1h",))
+    scene.server.replies["MAIL"] = ["250 ok", CLOSE]
+    for _ in range(2):
+        marker = scene.send()
+        wait_until(lambda marker=marker: scene.arrived(marker), "the message")
+    assert scene.server.sessions == 2 and len(scene.server.messages) == 2
+
+
+def test_who_rests_gives_way_to_who_waits_for_a_turn(scripted):
+    limits = {**LIMITS, "smarthost_idle": "1h", "smarthost_connections_total": 1}
+    scene = scripted(limits=limits)
+    address = "support@other.example"
+    smarthost = scene.smarthost(port=scene.server.port, username="other", password="secret")
+    other = accounts.Tenant("other", scene.desk.url,
+                            [accounts.Domain("other.example", [address], smarthost)])
+    created = scene.relayd.apply(scene.plan(other, port=scene.server.port, password="secret"))
+    credential = next(t for t in created["tenants"] if t["name"] == "other")["credential"]
+    marker = scene.send()
+    wait_until(lambda: scene.arrived(marker), "the message")
+    sample = messages.sample("plain", address, CUSTOMER)
+    submit(scene.relayd, credential, address, CUSTOMER, sample.content)
+    wait_until(lambda: scene.arrived(sample.marker.encode()), "the other's message", 5)
+    assert scene.server.at_once_max <= 2 and "QUIT" in scene.server.commands
+
+
+def test_a_resting_connection_ends_with_relayd_and_its_smarthost(scripted):
+    scene = scripted(limits={**LIMITS, "smarthost_idle": "1h"})
+    for number, change in enumerate([lambda: scene.relayd.apply(scene.plan_of(password="other")),
+                                     scene.relayd.stop], 1):
+        marker = scene.send()
+        wait_until(lambda marker=marker: scene.arrived(marker), "the message")
+        change()
+        wait_until(lambda number=number: scene.server.commands.count("QUIT") == number, "QUIT", 3)
 
 
 # --- The lock (O3)

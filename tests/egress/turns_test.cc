@@ -16,6 +16,7 @@ TEST(Turns, OneTenantsCrowdGetsEverySecondTurn) {
   EXPECT_FALSE(turns.begin(Kind::kFirst, "crowd", "c3"));  // stands in line already
   EXPECT_FALSE(turns.begin(Kind::kFirst, "small", "s1"));
   EXPECT_EQ(turns.next(), std::nullopt);
+  EXPECT_TRUE(turns.somebody_waits());
   std::string order;
   for (int i = 0; i < 4; ++i) {
     turns.end(Kind::kFirst);
@@ -25,6 +26,7 @@ TEST(Turns, OneTenantsCrowdGetsEverySecondTurn) {
     EXPECT_TRUE(turns.begin(Kind::kFirst, "whoever", *lane));
   }
   EXPECT_EQ(order, "c3 s1 c4 c5 ");
+  EXPECT_FALSE(turns.somebody_waits());
   turns.end(Kind::kFirst);
   EXPECT_EQ(turns.next(), std::nullopt);
 }

@@ -1,0 +1,156 @@
+"""One run of one server: how fast, how much CPU, how much memory; and that nothing was lost."""
+
+import os
+import select
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import relaybench
+from tests.support.process import remove_directory, wait_until
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_WARM_UP = 300  # messages
+_SAMPLE_SECONDS = 0.2
+_SETTLE_SECONDS = 0.5  # after the last message; a server has something to clear away
+
+
+class Failed(Exception):
+    """A run that does not count: a server failed, or a message was lost."""
+
+
+@dataclass
+class Result:
+    """Of one run. Messages a second; CPU seconds of the server for 1,000 messages; MB."""
+    rate: float
+    cpu: float
+    memory: float
+
+
+def measure(side_class, row, world, directory):
+    """Runs the server once; Result, or Failed."""
+    count = row.messages[side_class.name]
+    kind, bound = ("http-sink", "--requests") if row.judged and side_class.name == "relayd" else (
+        "sink", "--messages")
+    directory.mkdir()
+    with relaybench.Sink(directory, bound, count + _WARM_UP, kind=kind) as sink:
+        side = side_class(directory / side_class.name, row, world, sink.port)
+        try:
+            side.start()
+            return _measure(side, sink, row, world, directory, count)
+        except Exception as error:
+            raise Failed(f"{side.name}, {row.name}: {error}\n{side.log()}") from error
+        finally:
+            side.stop()
+            remove_directory(directory)
+
+
+def _measure(side, sink, row, world, directory, count):
+    options = world.load_options(row)
+    if side.login:
+        (directory / "password").write_text(side.login[1] + "\n")
+        options += ["--user", side.login[0], "--password-file", directory / "password"]
+
+    def send(number, ids):
+        return relaybench.Load(side.port, directory / ids, "--messages", number, *options)
+
+    _accepted(send(_WARM_UP, "warm-up.sent").report(), _WARM_UP)
+    wait_until(lambda: _taken(sink) >= _WARM_UP, "the warm-up to arrive", 30, 0.1)
+
+    with Meter(side.pids()) as meter:
+        begin = time.monotonic()
+        load = send(count, "run.sent")
+        _wait_for_end(sink.pid, 120)
+        seconds = time.monotonic() - begin
+        _accepted(load.report(), count)
+        time.sleep(_SETTLE_SECONDS)
+    sent = directory / "all.sent"
+    sent.write_text("".join((directory / f"{name}.sent").read_text() for name in ("warm-up", "run")))
+    relaybench.run("check", sent, sink.ids)
+    return Result(count / seconds, meter.cpu / count * 1000, meter.memory / 1e6)
+
+
+def _accepted(report, number):
+    if report["accepted"] != number:
+        raise Failed(f"{report['accepted']} of {number} messages were accepted: {report['errors']}")
+
+
+def _taken(sink):
+    counts = sink.counts()
+    return counts["messages"] if "messages" in counts else counts["taken"]
+
+
+def _wait_for_end(pid, seconds):
+    """Until the process has ended, without asking again and again."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        if not select.select([descriptor], [], [], seconds)[0]:
+            raise Failed(f"the sink still waits for messages after {seconds} s")
+    finally:
+        os.close(descriptor)
+
+
+class Meter:
+    """CPU time and memory of the processes given and of all below them, from entry to exit."""
+
+    def __init__(self, pids):
+        self._pids = pids
+        self._end = threading.Event()
+        self._sampler = threading.Thread(target=self._sample)
+        self.cpu = 0.0     # seconds
+        self.memory = 0    # octets, the most that was seen
+
+    def __enter__(self):
+        self._before = cpu_seconds(self._pids)
+        self._sampler.start()
+        return self
+
+    def __exit__(self, *_):
+        self.cpu = cpu_seconds(self._pids) - self._before
+        self._end.set()
+        self._sampler.join()
+
+    def _sample(self):
+        while True:
+            self.memory = max(self.memory, memory(self._pids))
+            if self._end.wait(_SAMPLE_SECONDS):
+                return
+
+
+def tree(pids):
+    """pid -> fields of /proc/PID/stat from the third on, of the processes and all below them."""
+    everyone, children = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # ended meanwhile
+        pid = int(path.parent.name)
+        everyone[pid] = fields
+        children.setdefault(int(fields[1]), []).append(pid)
+    found, ahead = {}, list(pids)
+    while ahead:
+        pid = ahead.pop()
+        if pid not in everyone:
+            continue
+        found[pid] = everyone[pid]
+        ahead += children.get(pid, [])
+    return found
+
+
+def cpu_seconds(pids):
+    """What the tree has used; utime, stime and those of children that have ended (proc(5))."""
+    return sum(int(ticks) for fields in tree(pids).values() for ticks in fields[11:15]) / _TICKS
+
+
+def memory(pids):
+    """Proportional set size of the tree: pages shared by several processes count once."""
+    octets = 0
+    for pid in tree(pids):
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        octets += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return octets

@@ -67,14 +67,15 @@ smtpd_relay_restrictions = permit_sasl_authenticated, reject
 
 _JUDGED = """\
 relay_domains = {domain}
+relay_transport = smtp
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_recipient_restrictions = check_policy_service unix:private/policyd-spf
 policyd-spf_time_limit = 3600
 smtpd_policy_service_request_limit = 0
-smtpd_milters = unix:{directory}/opendkim.sock, unix:{directory}/opendmarc.sock
+smtpd_milters = unix:{directory}/sockets/opendkim, unix:{directory}/sockets/opendmarc
 """
 
-_SIGNED = "smtpd_milters = unix:{directory}/opendkim.sock\n"
+_SIGNED = "smtpd_milters = unix:{directory}/sockets/opendkim\n"
 
 _MASTER = "127.0.0.1:{port} inet n - n - - smtpd\n" + SERVICES
 
@@ -92,7 +93,7 @@ skip_addresses = 192.0.2.1/32
 """
 
 _OPENDKIM = """\
-Socket local:{directory}/opendkim.sock
+Socket local:{directory}/sockets/opendkim
 UserID postfix
 UMask 007
 Background no
@@ -105,16 +106,19 @@ Mode s
 Domain {domain}
 Selector s1
 KeyFile {directory}/rsa.pem
+# In a temporary directory no file is safe to it.
+RequireSafeKeys no
 """
 
 _OPENDKIM_VERIFIES = """\
 Mode v
+Nameservers {name_server}
 # As it comes it would take this machine for its own network.
 InternalHosts {directory}/config/nobody
 """
 
 _OPENDMARC = """\
-Socket local:{directory}/opendmarc.sock
+Socket local:{directory}/sockets/opendmarc
 UserID postfix
 UMask 007
 Background false
@@ -141,10 +145,12 @@ class PostfixSide:
                         'mount --bind "$0" /etc/resolv.conf && exec "$@"', world.resolv_conf]
         self._postfix = Instance(directory, self._prefix)
         self._filters = []
+        (directory / "sockets").mkdir()
+        shutil.chown(directory / "sockets", "postfix")
         identity = world.authority.issue(HOSTNAME)
         self._values = {
             "directory": directory, "hostname": HOSTNAME, "domain": DOMAIN, "port": self.port,
-            "sink_port": sink_port, "concurrency": 20, "certificate": identity.certificate,
+            "sink_port": sink_port, "name_server": world.dns.host, "concurrency": 20, "certificate": identity.certificate,
             "key": identity.key}
         if row.login:
             self._postfix.add_login(HOSTNAME, USERNAME, PASSWORD, "PLAIN")
@@ -184,4 +190,4 @@ class PostfixSide:
                    self._postfix.config / f"{name}.conf"]
         server = Server(name, command, self._directory / "log" / f"{name}.log")
         self._filters.append(server)
-        server.start((self._directory / f"{name}.sock").exists)
+        server.start((self._directory / "sockets" / name).exists)

@@ -12,6 +12,7 @@ from tests.support.process import remove_directory, wait_until
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _WARM_UP = 300  # messages
+_PATIENCE_SECONDS = 60
 _SAMPLE_SECONDS = 0.2
 _SETTLE_SECONDS = 0.5  # after the last message; a server has something to clear away
 
@@ -52,26 +53,24 @@ def _measure(side, sink, row, world, directory, count):
         (directory / "password").write_text(side.login[1] + "\n")
         options += ["--user", side.login[0], "--password-file", directory / "password"]
 
-    def send(number, ids):
+    def load(number, ids):
         return relaybench.Load(side.port, directory / ids, "--messages", number, *options)
 
-    _accepted(send(_WARM_UP, "warm-up.sent").report(), _WARM_UP)
-    wait_until(lambda: _taken(sink) >= _WARM_UP, "the warm-up to arrive", 30, 0.1)
+    with load(_WARM_UP, "warm-up.sent") as warm_up:
+        _check(warm_up.report(_PATIENCE_SECONDS), _WARM_UP)
+    wait_until(lambda: _taken(sink) >= _WARM_UP, "the warm-up to arrive", every=0.1)
 
     with Meter(side.pids()) as meter:
         begin = time.monotonic()
-        load = send(count, "run.sent")
-        _wait_for_end(sink.pid, 120)
-        seconds = time.monotonic() - begin
-        _accepted(load.report(), count)
-        time.sleep(_SETTLE_SECONDS)
-    sent = directory / "all.sent"
-    sent.write_text("".join((directory / f"{name}.sent").read_text() for name in ("warm-up", "run")))
-    relaybench.run("check", sent, sink.ids)
+        with load(count, "run.sent") as run:
+            _wait_for_last(run, sink, side, count)
+            seconds = time.monotonic() - begin
+            time.sleep(_SETTLE_SECONDS)
+    _compare_ids(directory, sink)
     return Result(count / seconds, meter.cpu / count * 1000, meter.memory / 1e6)
 
 
-def _accepted(report, number):
+def _check(report, number):
     if report["accepted"] != number:
         raise Failed(f"{report['accepted']} of {number} messages were accepted: {report['errors']}")
 
@@ -81,14 +80,33 @@ def _taken(sink):
     return counts["messages"] if "messages" in counts else counts["taken"]
 
 
-def _wait_for_end(pid, seconds):
-    """Until the process has ended, without asking again and again."""
-    descriptor = os.pidfd_open(pid)
+def _wait_for_last(load, sink, side, count):
+    """Until the sink has ended, which it does with the last message. Asks nobody meanwhile."""
+    pids = {"load": [load.pid], "sink": [sink.pid], "server": side.pids()}
+    watched = {os.pidfd_open(pid): who for who in pids for pid in pids[who]}
     try:
-        if not select.select([descriptor], [], [], seconds)[0]:
-            raise Failed(f"the sink still waits for messages after {seconds} s")
+        while True:
+            ended = select.select(list(watched), [], [], _PATIENCE_SECONDS)[0]
+            who = {watched[descriptor] for descriptor in ended}
+            if "sink" in who:
+                return
+            if "server" in who:
+                raise Failed("a process of the server ended")
+            if not ended:
+                raise Failed(f"{_taken(sink)} of {count + _WARM_UP} messages arrived, and then "
+                             f"none for {_PATIENCE_SECONDS} s")
+            _check(load.report(), count)
+            os.close(ended[0])
+            del watched[ended[0]]
     finally:
-        os.close(descriptor)
+        for descriptor in watched:
+            os.close(descriptor)
+
+
+def _compare_ids(directory, sink):
+    sent = directory / "all.sent"
+    sent.write_text("".join((directory / name).read_text() for name in ("warm-up.sent", "run.sent")))
+    relaybench.run("check", sent, sink.ids)
 
 
 class Meter:

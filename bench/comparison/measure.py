@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.comparison.failure import Failed
 from tests.support import relaybench
 from tests.support.process import remove_directory, wait_until
 
@@ -15,10 +16,6 @@ _WARM_UP = 300  # messages
 _PATIENCE_SECONDS = 60
 _SAMPLE_SECONDS = 0.2
 _SETTLE_SECONDS = 0.5  # after the last message; a server has something to clear away
-
-
-class Failed(Exception):
-    """A run that does not count: a server failed, or a message was lost."""
 
 
 @dataclass
@@ -32,7 +29,7 @@ class Result:
 def measure(side_class, row, world, directory):
     """Runs the server once; Result, or Failed."""
     count = row.messages[side_class.name]
-    kind, bound = ("http-sink", "--requests") if row.judged and side_class.name == "relayd" else (
+    kind, bound = ("http-sink", "--requests") if row.tickets_from(side_class.name) else (
         "sink", "--messages")
     directory.mkdir()
     with relaybench.Sink(directory, bound, count + _WARM_UP, kind=kind) as sink:
@@ -48,10 +45,7 @@ def measure(side_class, row, world, directory):
 
 
 def _measure(side, sink, row, world, directory, count):
-    options = world.load_options(row)
-    if side.login:
-        (directory / "password").write_text(side.login[1] + "\n")
-        options += ["--user", side.login[0], "--password-file", directory / "password"]
+    options = world.load_options(row, side.login)
 
     def load(number, ids):
         return relaybench.Load(side.port, directory / ids, "--messages", number, *options)

@@ -18,7 +18,7 @@ class RelaydSide:
                               limits={"loop_pair_messages": 100_000_000})
         self._row, self._sink_port = row, sink_port
         self.port = self._relayd.mx_port if row.judged else self._relayd.submission_port
-        self.login = None
+        self.login = self.webhook_secret = None
 
     def start(self):
         self._relayd.start()
@@ -44,6 +44,7 @@ class RelaydSide:
         domain = accounts.Domain(DOMAIN, [SENDER], smarthost, mode="outbound-only")
         created = self._relayd.apply(accounts.plan(self._relayd.directory, accounts.Tenant(
             "acme", f"http://127.0.0.1:{self._sink_port}/tickets", [domain])))
+        self.webhook_secret = created["tenants"][0]["webhook_secret"]
         credential = created["tenants"][0]["credential"]
         if not self._row.judged:
             self.login = credential["username"], credential["password"]

@@ -2,12 +2,11 @@
 
 import sys
 
-from bench.comparison.measure import Failed, measure
+from bench.comparison.measure import measure
 from bench.comparison.postfix_side import PostfixSide
+from bench.comparison.proof import prove
 from bench.comparison.relayd_side import RelaydSide
 from bench.comparison.world import World
-
-__all__ = ["Failed", "take_turns"]
 
 _SIDES = (RelaydSide, PostfixSide)
 
@@ -19,6 +18,8 @@ def take_turns(rows, runs, directory):
     try:
         results = {row: {side.name: [] for side in _SIDES} for row in rows}
         for row in rows:
+            for side in _SIDES if row.signed or row.judged else ():
+                prove(side, row, world, directory / "proof")
             for run in range(1, runs + 1):
                 for side in _SIDES:
                     one = measure(side, row, world, directory / f"{side.name}-{row.name}-{run}")

@@ -14,6 +14,10 @@ class Row:
     login: bool = False    # clients come with STARTTLS and AUTH PLAIN
     judged: bool = False   # inbound mail of strangers: SPF, DKIM, DMARC
 
+    def tickets_from(self, server):
+        """Whether the server hands on by HTTP what it takes; else by SMTP."""
+        return self.judged and server == "relayd"
+
 
 ROWS = (
     Row("relay-4k", "relay, 4 KiB", {"relayd": 30_000, "postfix": 2500}),

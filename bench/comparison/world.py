@@ -46,8 +46,8 @@ class World:
                                     messages.text(3500, number))
             (self.mails / f"{number:02}.eml").write_bytes(signed(mail, key, CUSTOMER_DOMAIN, "s1"))
 
-    def load_options(self, row):
-        """Of `relaybench send`, the same for both servers."""
+    def load_options(self, row, login):
+        """Of `relaybench send`, the same for both servers; `login`: name and password, or None."""
         options = ["--sessions", SESSIONS, "--helo", CLIENT]
         if row.judged:
             options += ["--folder", self.mails, "--from", *CUSTOMERS, "--rcpt", SENDER]
@@ -55,4 +55,8 @@ class World:
             options += [*row.load, "--from", SENDER, "--rcpt", *CUSTOMERS]
         if row.login:
             options += ["--starttls", "--ca", self.authority.certificate]
+        if login:
+            password = self.directory / "password"
+            password.write_text(login[1] + "\n")
+            options += ["--user", login[0], "--password-file", password]
         return options

@@ -20,17 +20,17 @@ class Row:
 
 
 ROWS = (
-    Row("relay-4k", "relay, 4 KiB", {"relayd": 30_000, "postfix": 2500}),
-    Row("relay-64k", "relay, 64 KiB", {"relayd": 6000, "postfix": 1500}, ("--size", "64KiB")),
+    Row("relay-4k", "relay, 4 KiB", {"relayd": 24_000, "postfix": 2500}),
+    Row("relay-64k", "relay, 64 KiB", {"relayd": 5000, "postfix": 1500}, ("--size", "64KiB")),
     Row("signed-rsa", "signed with RSA-2048", {"relayd": 10_000, "postfix": 1800},
         signed="rsa-sha256"),
     Row("signed-ed25519", "signed with Ed25519 (Postfix: RSA-2048)",
         {"relayd": 20_000, "postfix": 1800}, signed="ed25519-sha256"),
     Row("login", "STARTTLS and AUTH, many messages a connection",
-        {"relayd": 25_000, "postfix": 2500}, login=True),
+        {"relayd": 20_000, "postfix": 2500}, login=True),
     Row("login-each", "STARTTLS and AUTH, one message a connection",
         {"relayd": 4000, "postfix": 1000},
         ("--size", "4KiB", "--messages-per-connection", "1"), login=True),
-    Row("judged", "inbound, judged: SPF, DKIM, DMARC", {"relayd": 12_000, "postfix": 1000},
+    Row("judged", "inbound, judged: SPF, DKIM, DMARC", {"relayd": 8000, "postfix": 1000},
         judged=True),
 )

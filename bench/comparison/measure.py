@@ -99,7 +99,7 @@ def _wait_for_last(load, sink, side, count):
 
 def _compare_ids(directory, sink):
     sent = directory / "all.sent"
-    sent.write_text("".join((directory / name).read_text() for name in ("warm-up.sent", "run.sent")))
+    sent.write_text("".join((directory / f"{name}.sent").read_text() for name in ("warm-up", "run")))
     relaybench.run("check", sent, sink.ids)
 
 

@@ -150,8 +150,8 @@ class PostfixSide:
         identity = world.authority.issue(HOSTNAME)
         self._values = {
             "directory": directory, "hostname": HOSTNAME, "domain": DOMAIN, "port": self.port,
-            "sink_port": sink_port, "name_server": world.dns.host, "concurrency": 20, "certificate": identity.certificate,
-            "key": identity.key}
+            "sink_port": sink_port, "concurrency": 20, "name_server": world.dns.host,
+            "certificate": identity.certificate, "key": identity.key}
         if row.login:
             self._postfix.add_login(HOSTNAME, USERNAME, PASSWORD, "PLAIN")
         self._write("main.cf", _MAIN + _LOGIN * row.login + _JUDGED * row.judged

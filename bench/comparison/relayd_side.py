@@ -6,7 +6,7 @@ from tests.support.relayd import Relayd
 
 
 class RelaydSide:
-    """One relayd that does the work of one row into the sink at the port; made anew for each run."""
+    """One relayd that does the work of one row into the sink at the port; new for each run."""
 
     name = "relayd"
 

@@ -1,4 +1,4 @@
-"""bench/compare runs: the shortest of it, so that it is not found broken on the day it is needed."""
+"""bench/compare runs: the shortest of it, so that it is not found broken when it is needed."""
 
 import json
 import os

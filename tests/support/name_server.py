@@ -16,7 +16,7 @@ from tests.support.process import Server, free_port
 
 _CONFIGURATION = """\
 server:
-  ip-address: 127.0.0.1
+  ip-address: {address}
   port: {port}
   username: ""
   chroot: ""
@@ -48,11 +48,12 @@ ns.test. IN A 127.0.0.1
 class NameServer:
     """NSD with the records given; add() and remove() count after at most a second."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, host="127.0.0.1", port=None):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.host = host
+        self.port = port or free_port()
+        self.address = f"{self.host}:{self.port}"
         self._records = []
         self._serial = 1
         self._server = Server("nsd", ["nsd", "-d", "-c", self.directory / "nsd.conf"],
@@ -75,7 +76,7 @@ class NameServer:
 
     def start(self):
         (self.directory / "nsd.conf").write_text(
-            _CONFIGURATION.format(port=self.port, directory=self.directory))
+            _CONFIGURATION.format(address=self.host, port=self.port, directory=self.directory))
         self._write_zone()
         self._server.start(lambda: self._served_serial() == self._serial)
 
@@ -105,9 +106,9 @@ class NameServer:
     def _ask(self, name, kind, timeout):
         question = dns.message.make_query(name, kind)
         try:
-            answer = dns.query.udp(question, "127.0.0.1", port=self.port, timeout=timeout)
+            answer = dns.query.udp(question, self.host, port=self.port, timeout=timeout)
             if answer.flags & dns.flags.TC:
-                answer = dns.query.tcp(question, "127.0.0.1", port=self.port, timeout=timeout)
+                answer = dns.query.tcp(question, self.host, port=self.port, timeout=timeout)
         except (dns.exception.Timeout, OSError):
             return []
         return [record for records in answer.answer

@@ -101,6 +101,10 @@ relayd unix - - n - - smtp
   -o smtp_sasl_auth_enable=yes
   -o smtp_tls_security_level=secure
   -o smtp_tls_secure_cert_match={relayd_name}
+"""
+
+# What every instance has behind its listeners, nothing in a chroot.
+SERVICES = """\
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -133,26 +137,100 @@ mech_list: {mechanisms}
 """
 
 
-class Postfix:
+class Instance:
+    """The directories and processes of a private Postfix. Its main.cf and master.cf are to be in
+    `config` before start(); `prefix` is a command that becomes master by exec."""
+
+    def __init__(self, directory, prefix=()):
+        self.directory = Path(directory)
+        self.config = self.directory / "config"
+        self._prefix = list(prefix)
+        self._log = self.directory / "log" / "mail.log"
+        self._server = None
+        self._create_directories()
+
+    @property
+    def running(self):
+        return self._server is not None and self._server.running
+
+    @property
+    def pid(self):
+        """Of master."""
+        return self._server.pid
+
+    def start(self, *ports):
+        """Starts master and waits until it listens on the ports."""
+        environment = {**os.environ, "MAIL_CONFIG": str(self.config)}
+        daemons = run("postconf", "-d", "-h", "daemon_directory").strip()
+        # A process group of its own: the daemons master starts end with it, whatever happens.
+        self._server = Server("postfix",
+                              [*self._prefix, f"{daemons}/master", "-d", "-c", self.config],
+                              self.directory / "log" / "master.log", env=environment,
+                              start_new_session=True)
+        try:
+            self._server.start(lambda: all(map(accepts, ports)))
+        except Exception as error:
+            raise RuntimeError(f"{error}\n{self.log()}") from None
+
+    def stop(self):
+        """Master and all daemons of this instance, by their process group."""
+        if self._server is None:
+            return
+        self._server.stop()
+        try:
+            os.killpg(self._server.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._server = None
+
+    def log(self, lines=60):
+        return tail(self._log, lines)
+
+    def add_login(self, realm, username, password, mechanisms):
+        """A user of sasldb, for an smtpd with cyrus_sasl_config_path = {config}/sasl."""
+        (self.config / "sasl").mkdir(exist_ok=True)
+        (self.config / "sasl" / "smtpd.conf").write_text(
+            _SASL.format(directory=self.directory, mechanisms=mechanisms))
+        run("saslpasswd2", "-p", "-c", "-f", self.directory / "sasldb", "-u", realm, username,
+            input=password)
+        shutil.chown(self.directory / "sasldb", "postfix", "postfix")
+
+    def _create_directories(self):
+        owner = pwd.getpwnam("postfix")
+        for name in ("config", "queue", "data", "log"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        os.chown(self.directory / "data", owner.pw_uid, owner.pw_gid)
+        for name in _QUEUES:
+            (self.directory / "queue" / name).mkdir(parents=True)
+            os.chown(self.directory / "queue" / name, owner.pw_uid, -1)
+            (self.directory / "queue" / name).chmod(0o700)
+        for name, mode in (("maildrop", 0o730), ("public", 0o710)):
+            shutil.chown(self.directory / "queue" / name, group="postdrop")
+            (self.directory / "queue" / name).chmod(mode)
+        (self.directory / "queue" / "pid").mkdir()
+
+
+class Postfix(Instance):
     """See the module. Ports and certificate are chosen at once; start() may come much later."""
 
     username = "relayd"
     password = "smarthost secret"
 
     def __init__(self, directory, authority, mechanisms="PLAIN LOGIN"):
-        self.directory = Path(directory)
+        super().__init__(directory)
         self.submit_port = free_port()
         self.smarthost_port = free_port()
         self.mailbox = Mailbox(self.directory / "mail" / "all")
-        self._log = self.directory / "log" / "mail.log"
         self._authority = authority
         self._identity = authority.issue(HOSTNAME)
         self._settings = {}
         self._transport = self._passwords = ""
         self._access = {"sender": "", "recipient": ""}
         self._relayd_name = "relay.example.net"
-        self._server = None
-        self._create(mechanisms)
+        (self.directory / "mail").mkdir()
+        os.chown(self.directory / "mail", _nobody().pw_uid, _nobody().pw_gid)
+        self.add_login(HOSTNAME, self.username, self.password, mechanisms)
+        self._write_configuration()
 
     # --- settings; those made while it runs count after restart()
 
@@ -181,40 +259,13 @@ class Postfix:
 
     # --- life
 
-    @property
-    def running(self):
-        return self._server is not None and self._server.running
-
     def start(self):
         self._write_configuration()
-        environment = {**os.environ, "MAIL_CONFIG": str(self.directory / "config")}
-        daemons = run("postconf", "-d", "-h", "daemon_directory").strip()
-        # A process group of its own: the daemons master starts end with it, whatever happens.
-        self._server = Server("postfix", [f"{daemons}/master", "-d", "-c", self.directory / "config"],
-                              self.directory / "log" / "master.log", env=environment,
-                              start_new_session=True)
-        try:
-            self._server.start(lambda: accepts(self.submit_port) and accepts(self.smarthost_port))
-        except Exception as error:
-            raise RuntimeError(f"{error}\n{self.log()}") from None
-
-    def stop(self):
-        """Master and all daemons of this instance, by their process group."""
-        if self._server is None:
-            return
-        self._server.stop()
-        try:
-            os.killpg(self._server.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self._server = None
+        super().start(self.submit_port, self.smarthost_port)
 
     def restart(self):
         self.stop()
         self.start()
-
-    def log(self, lines=60):
-        return tail(self._log, lines)
 
     def log_lines(self, text):
         """All lines of the log that hold the text."""
@@ -237,41 +288,19 @@ class Postfix:
 
     # --- files
 
-    def _create(self, mechanisms):
-        owner = pwd.getpwnam("postfix")
-        for name in ("config/sasl", "queue", "data", "log", "mail"):
-            (self.directory / name).mkdir(parents=True, exist_ok=True)
-        os.chown(self.directory / "data", owner.pw_uid, owner.pw_gid)
-        os.chown(self.directory / "mail", _nobody().pw_uid, _nobody().pw_gid)
-        (self.directory / "config" / "sasl" / "smtpd.conf").write_text(
-            _SASL.format(directory=self.directory, mechanisms=mechanisms))
-        run("saslpasswd2", "-p", "-c", "-f", self.directory / "sasldb", "-u", HOSTNAME, self.username,
-            input=self.password)
-        shutil.chown(self.directory / "sasldb", "postfix", "postfix")
-        self._write_configuration()
-        for name in _QUEUES:
-            (self.directory / "queue" / name).mkdir(parents=True)
-            os.chown(self.directory / "queue" / name, owner.pw_uid, -1)
-            (self.directory / "queue" / name).chmod(0o700)
-        for name, mode in (("maildrop", 0o730), ("public", 0o710)):
-            shutil.chown(self.directory / "queue" / name, group="postdrop")
-            (self.directory / "queue" / name).chmod(mode)
-        (self.directory / "queue" / "pid").mkdir()
-
     def _write_configuration(self):
-        config = self.directory / "config"
         main = _MAIN.format(directory=self.directory, hostname=HOSTNAME, uid=_nobody().pw_uid,
                             gid=_nobody().pw_gid, certificate=self._identity.certificate,
                             key=self._identity.key, authority=self._authority.certificate)
         main += "".join(f"{name} = {value}\n" for name, value in self._settings.items())
-        (config / "main.cf").write_text(main)
-        (config / "master.cf").write_text(_MASTER.format(
+        (self.config / "main.cf").write_text(main)
+        (self.config / "master.cf").write_text(_MASTER.format(
             directory=self.directory, submit_port=self.submit_port,
-            smarthost_port=self.smarthost_port, relayd_name=self._relayd_name))
-        (config / "transport").write_text(self._transport)
-        (config / "passwords").write_text(self._passwords)
+            smarthost_port=self.smarthost_port, relayd_name=self._relayd_name) + SERVICES)
+        (self.config / "transport").write_text(self._transport)
+        (self.config / "passwords").write_text(self._passwords)
         for kind, lines in self._access.items():
-            (config / f"{kind}_access").write_text(lines)
+            (self.config / f"{kind}_access").write_text(lines)
 
 
 def _nobody():

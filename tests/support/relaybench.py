@@ -122,6 +122,10 @@ class Load:
         self._process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
                                          stderr=subprocess.PIPE, text=True)
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def finish(self):
         """It ends sooner: what it has in hand is the last."""
         self._process.send_signal(signal.SIGINT)
@@ -135,6 +139,12 @@ class Load:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
 
     def sent(self):
         return self.ids.read_text().split()

@@ -39,7 +39,8 @@ std::variant<std::unique_ptr<Outgoing>, Outgoing::Failure> Outgoing::open(
   if (!reader) return Failure{false, reader.message()};
   std::unique_ptr<Outgoing> out(new Outgoing());
   out->reader_ = reader.take();
-  if (const auto read = out->read_on(); !read) return Failure{false, read.message()};
+  // Where the checksum is wrong the guard may know better what it is that changed.
+  const auto read = out->read_on();
   if (const auto found = out->find_headers(limits); !found) return Failure{false, found.message()};
   if (!message.guard.empty()) {
     const auto scanned =
@@ -49,6 +50,7 @@ std::variant<std::unique_ptr<Outgoing>, Outgoing::Failure> Outgoing::open(
       return Failure{true, checked.message()};
     }
   }
+  if (!read) return Failure{false, read.message()};
   // Behind the empty line.
   out->body_offset_ = out->reader_->prefix_size() + out->headers_.size() + 2;
   out->message_ = std::move(message);

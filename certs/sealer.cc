@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include <memory>
 #include <system_error>
 
+#include "certs/digest.h"
 #include "core/base/bytes.h"
 #include "core/base/id.h"
 #include "core/base/log.h"
@@ -198,24 +198,6 @@ base::Result<std::string> Sealer::unseal(std::string_view sealed, std::string_vi
                        "it was sealed with");
   }
   return secret;
-}
-
-std::string hmac_sha256(std::string_view key, std::string_view data) {
-  std::string digest(32, '\0');
-  unsigned written = 0;
-  require(HMAC(EVP_sha256(), octets(key), length(key), octets(data), data.size(), octets(digest),
-               &written) != nullptr,
-          "hmac");
-  return digest;
-}
-
-std::string sha256(std::string_view data) {
-  std::string digest(32, '\0');
-  unsigned written = 0;
-  require(
-      EVP_Digest(octets(data), data.size(), octets(digest), &written, EVP_sha256(), nullptr) == 1,
-      "digest");
-  return digest;
 }
 
 std::string Sealer::derive(std::string_view purpose) const {

@@ -31,8 +31,4 @@ class Sealer {
   std::string key_;
 };
 
-// HMAC-SHA-256 (RFC 2104) and SHA-256, raw bytes.
-std::string hmac_sha256(std::string_view key, std::string_view data);
-std::string sha256(std::string_view data);
-
 }  // namespace certs

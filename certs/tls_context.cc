@@ -8,7 +8,7 @@
 #include <fstream>
 #include <system_error>
 
-#include "certs/sealer.h"
+#include "certs/digest.h"
 #include "core/base/log.h"
 
 namespace certs {

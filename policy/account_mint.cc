@@ -1,5 +1,6 @@
 #include "policy/account_mint.h"
 
+#include "certs/digest.h"
 #include "core/base/bytes.h"
 #include "core/base/id.h"
 

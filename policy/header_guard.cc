@@ -1,10 +1,8 @@
 #include "policy/header_guard.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <stdexcept>
 
+#include "certs/digest.h"
 #include "core/base/bytes.h"
 
 namespace policy {
@@ -19,39 +17,15 @@ constexpr std::string_view kBodyLine = "body ";
 constexpr std::size_t kFieldDigestOctets = 16;  // against accidents, not against forgers
 constexpr std::size_t kFieldsMax = 64;
 
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new()) {
-    if (context_ == nullptr || EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) != 1) {
-      EVP_MD_CTX_free(context_);
-      throw std::runtime_error("SHA-256 is not available");
-    }
-  }
-  ~Sha256() { EVP_MD_CTX_free(context_); }
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
-  void update(std::string_view bytes) { EVP_DigestUpdate(context_, bytes.data(), bytes.size()); }
-  std::string finish() {
-    std::string digest(EVP_MAX_MD_SIZE, '\0');
-    unsigned size = 0;
-    EVP_DigestFinal_ex(context_, reinterpret_cast<unsigned char*>(digest.data()), &size);
-    digest.resize(size);
-    return digest;
-  }
-
- private:
-  EVP_MD_CTX* context_;
-};
-
 bool is_field_name(std::string_view text) {
   return !text.empty() && text.size() <= 100 &&
          std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
 }
 
-// What the guard remembers of one name: how often it stands there, and all of it.
-std::string field_line(const mail::Headers& headers, std::string_view name) {
+// What the guard remembers of one name: how often it stands there, and all of it. `digest` is only
+// lent.
+std::string field_line(const mail::Headers& headers, std::string_view name, certs::Sha256& digest) {
   std::size_t count = 0;
-  Sha256 digest;
   for (const mail::HeaderField& field : headers.fields()) {
     if (!field.is(name)) continue;
     ++count;
@@ -76,7 +50,7 @@ std::vector<std::string_view> lines_of(std::string_view guard) {
 }  // namespace
 
 struct BodyDigest::State {
-  Sha256 digest;
+  certs::Sha256 digest;
 };
 BodyDigest::BodyDigest() : state_(std::make_unique<State>()) {}
 BodyDigest::~BodyDigest() = default;
@@ -103,13 +77,14 @@ std::vector<std::string> protected_fields(const std::vector<std::string>& marker
 std::string make_guard(const mail::Headers& headers, const std::vector<std::string>& fields,
                        std::string_view body_digest) {
   std::string guard = std::string(kVersion) + "\n";
+  certs::Sha256 digest;
   std::vector<std::string> names;
   for (const std::string& field : fields) {
     const std::string name = base::ascii_lower(field);
     if (!is_field_name(name) || names.size() >= kFieldsMax) continue;
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
     names.push_back(name);
-    guard += field_line(headers, name) + "\n";
+    guard += field_line(headers, name, digest) + "\n";
   }
   return guard + std::string(kBodyLine) + base::base64url_encode(body_digest);
 }
@@ -117,9 +92,10 @@ std::string make_guard(const mail::Headers& headers, const std::vector<std::stri
 base::Status check_headers(std::string_view guard, const mail::Headers& headers) {
   const auto lines = lines_of(guard);
   if (lines.size() < 2) return base::error("the header guard of the message cannot be read");
+  certs::Sha256 digest;
   for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
     const std::string_view name = lines[i].substr(0, lines[i].find(' '));
-    if (field_line(headers, name) != lines[i]) {
+    if (field_line(headers, name, digest) != lines[i]) {
       return base::error("the header field " + std::string(name) +
                          " is not what was submitted; the message is held, please report this");
     }

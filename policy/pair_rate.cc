@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "certs/sealer.h"
+#include "certs/digest.h"
 #include "core/base/id.h"
 
 namespace policy {

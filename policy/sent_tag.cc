@@ -1,6 +1,6 @@
 #include "policy/sent_tag.h"
 
-#include "certs/sealer.h"
+#include "certs/digest.h"
 #include "core/base/bytes.h"
 
 namespace policy {

@@ -15,7 +15,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "certs/sealer.h"
+#include "certs/digest.h"
 #include "core/base/bytes.h"
 #include "core/base/limits.h"
 #include "core/net/listener.h"

@@ -1,5 +1,8 @@
 #include "relayd/egress/outgoing.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "core/mail/headers.h"
 
 namespace egress {
@@ -34,11 +37,11 @@ std::variant<std::unique_ptr<Outgoing>, Outgoing::Failure> Outgoing::open(
     const base::Limits& limits) {
   auto reader = store.open_content(message);
   if (!reader) return Failure{false, reader.message()};
-  auto headers =
-      read_header_section(**reader, static_cast<std::size_t>(limits.header_size) + kPieceOctets);
-  if (!headers) return Failure{false, headers.message()};
   std::unique_ptr<Outgoing> out(new Outgoing());
-  out->headers_ = headers.take();
+  out->reader_ = reader.take();
+  // Where the checksum is wrong the guard may know better what it is that changed.
+  const auto read = out->read_on();
+  if (const auto found = out->find_headers(limits); !found) return Failure{false, found.message()};
   if (!message.guard.empty()) {
     const auto scanned =
         mail::Headers::scan(out->headers_, static_cast<std::size_t>(limits.header_fields));
@@ -47,25 +50,53 @@ std::variant<std::unique_ptr<Outgoing>, Outgoing::Failure> Outgoing::open(
       return Failure{true, checked.message()};
     }
   }
-  out->body_offset_ = (*reader)->prefix_size() + out->headers_.size() + 2;  // behind the empty line
+  if (!read) return Failure{false, read.message()};
+  // Behind the empty line.
+  out->body_offset_ = out->reader_->prefix_size() + out->headers_.size() + 2;
   out->message_ = std::move(message);
   out->delivery_ = std::move(delivery);
-  out->reader_ = reader.take();
   return out;
 }
 
-base::Result<std::string_view> Outgoing::next_piece() {
-  piece_.resize(kPieceOctets);
-  const auto got = reader_->read(offset_, piece_);
+base::Status Outgoing::read_on() {
+  if (!buffer_) {
+    buffer_octets_ = std::min<std::uint64_t>(kPieceOctets, size());
+    buffer_ = std::make_unique_for_overwrite<char[]>(buffer_octets_);
+  }
+  const auto got = reader_->read(offset_, {buffer_.get(), buffer_octets_});
   if (!got) return got.error();
-  piece_.resize(*got);
-  std::string_view body = piece_;
-  if (offset_ < body_offset_) {
-    body.remove_prefix(std::min<std::uint64_t>(body.size(), body_offset_ - offset_));
+  offset_ += *got;
+  ahead_ = {buffer_.get(), *got};
+  return base::Ok{};
+}
+
+// Mostly they are in the first piece.
+base::Status Outgoing::find_headers(const base::Limits& limits) {
+  const std::string_view content =
+      ahead_.substr(std::min<std::uint64_t>(reader_->prefix_size(), ahead_.size()));
+  if (const std::size_t end = mail::header_section_end(content); end != std::string::npos) {
+    headers_ = content.substr(0, end);
+    return base::Ok{};
+  }
+  auto headers =
+      read_header_section(*reader_, static_cast<std::size_t>(limits.header_size) + kPieceOctets);
+  if (!headers) return headers.error();
+  headers_ = headers.take();
+  return base::Ok{};
+}
+
+base::Result<std::string_view> Outgoing::next_piece() {
+  if (ahead_.empty() && offset_ < size()) {
+    if (const auto read = read_on(); !read) return read.error();
+  }
+  const std::string_view piece = std::exchange(ahead_, {});
+  std::string_view body = piece;
+  const std::uint64_t begin = offset_ - piece.size();
+  if (begin < body_offset_) {
+    body.remove_prefix(std::min<std::uint64_t>(body.size(), body_offset_ - begin));
   }
   digest_.update(body);
-  offset_ += *got;
-  return std::string_view(piece_);
+  return piece;
 }
 
 base::Status Outgoing::check_body() {

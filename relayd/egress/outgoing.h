@@ -32,7 +32,7 @@ class Outgoing {
   [[nodiscard]] const queue::Message& message() const { return message_; }
   [[nodiscard]] const queue::Delivery& delivery() const { return delivery_; }
   [[nodiscard]] std::uint64_t size() const { return reader_->size(); }
-  // The next piece; empty at the end. Errors: the disk.
+  // The next piece, valid until the next call; empty at the end. Errors: the disk.
   base::Result<std::string_view> next_piece();
   // When all has been read: is the body the one that came in?
   base::Status check_body();
@@ -41,14 +41,18 @@ class Outgoing {
 
  private:
   Outgoing() = default;
+  base::Status read_on();
+  base::Status find_headers(const base::Limits& limits);
 
   queue::Message message_;
   queue::Delivery delivery_;
   std::unique_ptr<queue::ContentReader> reader_;
   std::string headers_;
   std::uint64_t body_offset_ = 0;  // in prefix + content
-  std::uint64_t offset_ = 0;
-  std::string piece_;
+  std::uint64_t offset_ = 0;       // read so far
+  std::unique_ptr<char[]> buffer_;
+  std::size_t buffer_octets_ = 0;
+  std::string_view ahead_;  // of the buffer: read, not given yet
   policy::BodyDigest digest_;
 };
 

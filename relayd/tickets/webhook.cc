@@ -6,7 +6,7 @@
 
 #include <array>
 
-#include "certs/sealer.h"
+#include "certs/digest.h"
 #include "core/base/bytes.h"
 
 namespace tickets {

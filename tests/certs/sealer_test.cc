@@ -1,3 +1,4 @@
+#include "certs/digest.h"
 #include "certs/sealer.h"
 
 #include <gtest/gtest.h>

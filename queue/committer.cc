@@ -14,6 +14,9 @@ namespace queue {
 namespace {
 
 constexpr auto kProbeInterval = std::chrono::milliseconds(250);
+// How long an outcome may wait for something to go along with, and how many may.
+constexpr auto kPatience = std::chrono::milliseconds(2);
+constexpr std::size_t kPatientMax = 64;
 // Pages that a batch may cost beside those of its records: the paths of the trees it touches.
 constexpr std::uint64_t kPagesOfTrees = 32;
 // Changes all over a large database map it bit by bit; between two times of letting go of that.
@@ -31,6 +34,12 @@ std::span<NewMessage> messages_of(Work& work) {
   if (auto* message = std::get_if<NewMessage>(&work.what)) return {message, 1};
   if (auto* update = std::get_if<DeliveryUpdate>(&work.what)) return update->also;
   return {};
+}
+
+// Nobody waits for the answer: it goes along with what somebody waits for, or a moment later.
+bool may_wait(const Work& work) {
+  const auto* update = std::get_if<DeliveryUpdate>(&work.what);
+  return update != nullptr && update->finished && update->also.empty();
 }
 
 StoredContent* content_of(const NewMessage& message) {
@@ -101,13 +110,16 @@ Committer::~Committer() {
 }
 
 void Committer::submit(std::unique_ptr<Work> work) {
-  bool first = false;
+  const bool is_patient = may_wait(*work);
+  bool wakes = false;
   {
     const std::lock_guard lock(mutex_);
-    first = queue_.empty();
+    if (queue_.empty()) patient_until_ = Compactor::Clock::now() + kPatience;
+    wakes = is_patient ? queue_.empty() || queue_.size() + 1 == kPatientMax : hurried_ == 0;
+    hurried_ += is_patient ? 0 : 1;
     queue_.push_back(std::move(work));
   }
-  if (first) wake_.notify_one();
+  if (wakes) wake_.notify_one();
 }
 
 void Committer::on_waiting(Store::OnWaiting callback) {
@@ -154,12 +166,19 @@ void Committer::run() {
 // the rest (stopping, or time to probe for room).
 Committer::Works Committer::take() {
   std::unique_lock lock(mutex_);
-  const auto ready = [this] { return stopping_ || !queue_.empty() || caught_up_ < wanted_; };
+  const auto ready = [this] {
+    return stopping_ || hurried_ > 0 || queue_.size() >= kPatientMax || caught_up_ < wanted_;
+  };
   // Contents find the disk full in their sessions' threads: look now and then.
   auto until = Compactor::Clock::now() + kProbeInterval * (needs_.pressure->is_full() ? 1 : 4);
   if (may_copy_forward()) until = std::min(until, *compactor_.due());
   if (is_behind_ && !needs_.pressure->is_poisoned()) until = std::min(until, checkpoint_due_);
-  wake_.wait_until(lock, until, ready);
+  while (!ready()) {
+    const auto now = Compactor::Clock::now();
+    const auto end = queue_.empty() ? until : std::min(until, patient_until_);
+    if (now >= end) break;
+    wake_.wait_until(lock, end);
+  }
   Works works;
   std::uint64_t octets = 0;
   const auto count_max = static_cast<std::size_t>(needs_.limits.commit_messages);
@@ -167,6 +186,7 @@ Committer::Works Committer::take() {
   while (!queue_.empty() && works.size() < count_max) {
     octets += queue_.front()->octets;
     if (octets > octets_max && !works.empty()) break;
+    hurried_ -= may_wait(*queue_.front()) ? 0 : 1;
     works.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }

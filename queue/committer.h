@@ -126,6 +126,8 @@ class Committer {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Work>> queue_;
+  std::size_t hurried_ = 0;                     // of queue_: those that somebody waits for
+  Compactor::Clock::time_point patient_until_;  // then the others have waited long enough
   bool stopping_ = false;
   Store::OnWaiting on_waiting_;
   std::uint64_t wanted_ = 0, caught_up_ = 0;  // calls of catch_up() that came, that were answered

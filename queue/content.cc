@@ -28,11 +28,14 @@ std::uint32_t checksum_join(std::uint32_t first, std::uint32_t second, std::uint
 }
 
 StoredContent::StoredContent(std::shared_ptr<SegmentDirectory> segments,
-                             std::shared_ptr<Pressure> pressure, std::uint64_t memory_max)
+                             std::shared_ptr<Pressure> pressure, std::uint64_t memory_max,
+                             std::uint64_t octets_expected)
     : segments_(std::move(segments)),
       pressure_(std::move(pressure)),
       memory_max_(memory_max),
-      charge_(pressure_) {}
+      charge_(pressure_) {
+  if (octets_expected <= memory_max_) memory_.reserve(octets_expected);
+}
 
 StoredContent::~StoredContent() {
   if (file_ && !kept_) segments_->remove(file_->number());

@@ -24,7 +24,7 @@ std::uint32_t checksum_join(std::uint32_t first, std::uint32_t second, std::uint
 class StoredContent final : public Content {
  public:
   StoredContent(std::shared_ptr<SegmentDirectory> segments, std::shared_ptr<Pressure> pressure,
-                std::uint64_t memory_max);
+                std::uint64_t memory_max, std::uint64_t octets_expected);
   ~StoredContent() override;
 
   Failure append(std::string_view bytes) override;

@@ -154,10 +154,10 @@ void Store::Parts::enqueue(What what, OnDone on_done) {
   enqueue(std::move(work));
 }
 
-std::unique_ptr<Content> Store::begin_content() {
+std::unique_ptr<Content> Store::begin_content(std::uint64_t octets_expected) {
   return std::make_unique<StoredContent>(
       parts_->segments, parts_->pressure,
-      static_cast<std::uint64_t>(parts_->options.limits->body_memory));
+      static_cast<std::uint64_t>(parts_->options.limits->body_memory), octets_expected);
 }
 
 void Store::submit(NewMessage message, OnDone on_done) {

@@ -190,7 +190,8 @@ class Store {
   static base::Result<std::unique_ptr<Store>> open(StoreOptions options);
   ~Store();  // finishes what is pending, answers it, closes
 
-  std::unique_ptr<Content> begin_content();
+  // `octets_expected` saves copying where it is right, and is no promise.
+  std::unique_ptr<Content> begin_content(std::uint64_t octets_expected = 0);
   // Every call is answered exactly once through `on_done`, from the committer's thread, after the
   // change is on disk (kNone) or is not to be relied on (anything else; after kFailed it may be
   // found there at the next start). May be called from callbacks.

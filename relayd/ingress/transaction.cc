@@ -102,6 +102,16 @@ void Transaction::content(std::string_view bytes) {
     body(bytes);
     return;
   }
+  const auto header_max = static_cast<std::size_t>(settings_->limits.header_size);
+  if (header_bytes_.empty()) {  // all of it may be here: then what follows need not be copied
+    const std::size_t at = bytes.find("\r\n\r\n");
+    if (at != std::string_view::npos && at + 2 <= header_max && !bytes.starts_with("\r\n")) {
+      header_bytes_ = bytes.substr(0, at + 2);
+      end_of_headers(header_bytes_.size());
+      if (!refusal_) body(bytes.substr(at + 2));
+      return;
+    }
+  }
   const std::size_t searched = header_bytes_.size() < 3 ? 0 : header_bytes_.size() - 3;
   header_bytes_ += bytes;
   std::size_t end = std::string::npos;
@@ -110,7 +120,6 @@ void Transaction::content(std::string_view bytes) {
   } else if (const auto at = header_bytes_.find("\r\n\r\n", searched); at != std::string::npos) {
     end = at + 2;
   }
-  const auto header_max = static_cast<std::size_t>(settings_->limits.header_size);
   if (end == std::string::npos ? header_bytes_.size() > header_max + 4 : end > header_max) {
     refuse(552, "5.3.4",
            "the header is larger than " + std::to_string(header_max) +
@@ -148,7 +157,7 @@ void Transaction::end_of_headers(std::size_t) {
                " servers; look for a loop");
     return;
   }
-  message_.content = workplace_.store->begin_content();
+  message_.content = workplace_.store->begin_content(message_.message.envelope.size_declared);
   client_.sends_outward ? begin_outbound() : begin_inbound();
 }
 

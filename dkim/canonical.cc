@@ -128,12 +128,18 @@ struct BodyHash::State {
     put(bytes);
   }
 
-  // How many octets at the start stand for themselves.
+  // How many octets at the start stand for themselves; in the relaxed form so does a single space
+  // between two others.
   [[nodiscard]] std::size_t plain(std::string_view bytes) const {
     if (method == Canonical::kSimple) return std::min(bytes.find('\r'), bytes.size());
-    const auto end = std::find_if(bytes.begin(), bytes.end(),
-                                  [](char c) { return c == '\r' || c == ' ' || c == '\t'; });
-    return static_cast<std::size_t>(end - bytes.begin());
+    const auto is_plain = [](char c) { return c != '\r' && c != ' ' && c != '\t'; };
+    std::size_t size = 0;
+    for (;;) {
+      while (size < bytes.size() && is_plain(bytes[size])) ++size;
+      if (size == 0 || size + 1 >= bytes.size() || bytes[size] != ' ') return size;
+      if (!is_plain(bytes[size + 1])) return size;
+      ++size;
+    }
   }
 
   // A CR came before.

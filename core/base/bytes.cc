@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace base {
 namespace {
@@ -22,24 +23,25 @@ constexpr std::array<std::int8_t, 256> make_reverse() {
 constexpr std::array<std::int8_t, 256> kReverse = make_reverse();
 
 std::string encode(std::string_view bytes, std::string_view alphabet, bool padded) {
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
+  const std::size_t whole = bytes.size() / 3 * 3;
+  const std::size_t rest = bytes.size() - whole;
+  const std::size_t last = rest == 0 ? 0 : padded ? 4 : rest + 1;
+  std::string out(whole / 3 * 4 + last, '=');
+  char* to = out.data();
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
-  std::size_t i = 0;
-  for (; i + 2 < bytes.size(); i += 3) {
+  for (std::size_t i = 0; i < whole; i += 3, to += 4) {
     const unsigned v = static_cast<unsigned>(byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2));
-    out += alphabet[v >> 18];
-    out += alphabet[v >> 12 & 63];
-    out += alphabet[v >> 6 & 63];
-    out += alphabet[v & 63];
+    to[0] = alphabet[v >> 18];
+    to[1] = alphabet[v >> 12 & 63];
+    to[2] = alphabet[v >> 6 & 63];
+    to[3] = alphabet[v & 63];
   }
-  const std::size_t rest = bytes.size() - i;
   if (rest == 0) return out;
-  const unsigned v = static_cast<unsigned>(byte(i) << 16 | (rest == 2 ? byte(i + 1) << 8 : 0));
-  out += alphabet[v >> 18];
-  out += alphabet[v >> 12 & 63];
-  if (rest == 2) out += alphabet[v >> 6 & 63];
-  if (padded) out.append(3 - rest, '=');
+  const unsigned v =
+      static_cast<unsigned>(byte(whole) << 16 | (rest == 2 ? byte(whole + 1) << 8 : 0));
+  to[0] = alphabet[v >> 18];
+  to[1] = alphabet[v >> 12 & 63];
+  if (rest == 2) to[2] = alphabet[v >> 6 & 63];
   return out;
 }
 
@@ -48,6 +50,17 @@ int hex_value(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
+}
+
+// How many octets at the start of `text` are ASCII. Eight at a time: nearly all mail is.
+std::size_t ascii_prefix(std::string_view text) {
+  std::size_t size = 0;
+  for (std::uint64_t eight = 0; size + sizeof eight <= text.size(); size += sizeof eight) {
+    std::memcpy(&eight, text.data() + size, sizeof eight);
+    if ((eight & 0x8080'8080'8080'8080) != 0) break;
+  }
+  while (size < text.size() && (text[size] & 0x80) == 0) ++size;
+  return size;
 }
 
 // Length of the well-formed UTF-8 sequence at the start of `text` (RFC 3629 section 4), 0 if none.
@@ -100,9 +113,7 @@ bool istarts_with(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && iequals(text.substr(0, prefix.size()), prefix);
 }
 
-bool is_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
-}
+bool is_ascii(std::string_view text) { return ascii_prefix(text) == text.size(); }
 
 std::string_view trim(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\n";
@@ -128,28 +139,28 @@ std::optional<std::string> base64_decode(std::string_view text) {
   if (text.size() % 4 != 0) return std::nullopt;
   std::size_t padding = 0;
   while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
-  std::string out;
-  out.reserve(text.size() / 4 * 3);
   const std::size_t digits = text.size() - padding;
+  std::string out(digits * 3 / 4, '\0');
+  char* to = out.data();
   unsigned value = 0;
   for (std::size_t i = 0; i < digits; ++i) {
     const int digit = kReverse[static_cast<unsigned char>(text[i])];
     if (digit < 0) return std::nullopt;
     value = value << 6 | static_cast<unsigned>(digit);
     if (i % 4 == 3) {
-      out += static_cast<char>(value >> 16 & 0xff);
-      out += static_cast<char>(value >> 8 & 0xff);
-      out += static_cast<char>(value & 0xff);
+      *to++ = static_cast<char>(value >> 16 & 0xff);
+      *to++ = static_cast<char>(value >> 8 & 0xff);
+      *to++ = static_cast<char>(value & 0xff);
       value = 0;
     }
   }
   if (padding == 1) {
     if ((value & 3) != 0) return std::nullopt;
-    out += static_cast<char>(value >> 10 & 0xff);
-    out += static_cast<char>(value >> 2 & 0xff);
+    *to++ = static_cast<char>(value >> 10 & 0xff);
+    *to++ = static_cast<char>(value >> 2 & 0xff);
   } else if (padding == 2) {
     if ((value & 15) != 0) return std::nullopt;
-    out += static_cast<char>(value >> 4 & 0xff);
+    *to++ = static_cast<char>(value >> 4 & 0xff);
   }
   return out;
 }
@@ -200,23 +211,27 @@ bool constant_time_equal(std::string_view a, std::string_view b) {
 }
 
 bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
+  for (;;) {
+    text.remove_prefix(ascii_prefix(text));
+    if (text.empty()) return true;
     const std::size_t length = utf8_sequence(text);
     if (length == 0) return false;
     text.remove_prefix(length);
   }
-  return true;
 }
 
 std::string to_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  while (!text.empty()) {
+  for (;;) {
+    const std::size_t plain = ascii_prefix(text);
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) return out;
     const std::size_t length = utf8_sequence(text);
     out += length == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, length);
     text.remove_prefix(length == 0 ? 1 : length);
   }
-  return out;
 }
 
 namespace {

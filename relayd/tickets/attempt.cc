@@ -12,7 +12,7 @@
 namespace tickets {
 namespace {
 
-constexpr std::size_t kBuffer = 64 * 1024;
+constexpr std::size_t kSmallBody = 64 * 1024;     // kept whole; curl sends it with the fields
 constexpr std::size_t kSlice = 512 * 1024;        // octets of one turn
 constexpr std::size_t kBodyStartMax = 2000;       // of the answer that is kept
 constexpr std::int64_t kSlowestOctetsPerMs = 16;  // 16 KB a second, beside the wait for progress
@@ -68,10 +68,7 @@ void Attempt::resolved(const dns::HostAddresses& found) {
 }
 
 void Attempt::walk() {
-  if (!walk_) {
-    walk_.emplace(*services_.limits);
-    buffer_.resize(kBuffer);
-  }
+  if (!walk_) walk_.emplace(*services_.limits);
   switch (walk_slice()) {
     case Step::kMore:
       return later(&Attempt::walk);
@@ -85,19 +82,23 @@ void Attempt::walk() {
   render();
 }
 
+std::span<char> Attempt::scratch() const {
+  return {services_.scratch.get(), AttemptServices::kScratchOctets};
+}
+
 Attempt::Step Attempt::walk_slice() {
   // Only an event of a mail shows its parts; for the others the header section is enough.
   const bool whole =
       job_.format == policy::TicketFormat::kJson && job_.message.kind == queue::Kind::kInbound;
   for (std::size_t done = 0; done < kSlice;) {
     if (!whole && walk_->header_done()) return Step::kDone;
-    const auto count = job_.content->read(offset_, std::span(buffer_));
+    const auto count = job_.content->read(offset_, scratch());
     if (!count.ok()) {
       fail("the stored message cannot be read: " + count.message(), true);
       return Step::kFailed;
     }
     if (*count == 0) return Step::kDone;
-    walk_->feed(std::string_view(buffer_).substr(0, *count));
+    walk_->feed(std::string_view(scratch().data(), *count));
     offset_ += *count;
     done += *count;
   }
@@ -129,7 +130,25 @@ void Attempt::render() {
   auto signer = WebhookSigner::begin(job_.secrets, job_.webhook_id, timestamp_s_);
   if (!signer.ok()) return fail(signer.message(), true);
   signer_.emplace(signer.take());
-  sign();
+  if (body_->size() > kSmallBody) return sign();
+  if (sign_at_once()) send();
+}
+
+// A small body is made once, for its signature and for the back end.
+bool Attempt::sign_at_once() {
+  wire_.resize(static_cast<std::size_t>(body_->size()));
+  while (offset_ < wire_.size()) {
+    const auto count = body_->read(offset_, std::span(wire_).subspan(offset_));
+    if (!count.ok()) {
+      fail("the stored message cannot be read: " + count.message(), true);
+      return false;
+    }
+    offset_ += *count;
+  }
+  signer_->update(wire_);
+  signature_ = signer_->finish();
+  signer_.reset();
+  return true;
 }
 
 void Attempt::sign() {
@@ -148,13 +167,13 @@ void Attempt::sign() {
 
 Attempt::Step Attempt::sign_slice() {
   for (std::size_t done = 0; done < kSlice;) {
-    const auto count = body_->read(offset_, std::span(buffer_));
+    const auto count = body_->read(offset_, scratch());
     if (!count.ok()) {
       fail("the stored message cannot be read: " + count.message(), true);
       return Step::kFailed;
     }
     if (*count == 0) return Step::kDone;
-    signer_->update(std::string_view(buffer_).substr(0, *count));
+    signer_->update(std::string_view(scratch().data(), *count));
     offset_ += *count;
     done += *count;
   }
@@ -162,7 +181,6 @@ Attempt::Step Attempt::sign_slice() {
 }
 
 void Attempt::send() {
-  buffer_ = {};
   offset_ = 0;
   easy_.reset(curl_easy_init());
   if (!easy_) return fail("libcurl cannot make a transfer: out of memory?", true);
@@ -195,10 +213,14 @@ void Attempt::set_options(CURL* easy) {
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(services_.limits->http_connect_timeout));
   set(CURLOPT_POST, 1L);
   set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body_->size()));
-  set(CURLOPT_READFUNCTION, &Attempt::on_read);
-  set(CURLOPT_READDATA, static_cast<void*>(this));
-  set(CURLOPT_SEEKFUNCTION, &Attempt::on_seek);
-  set(CURLOPT_SEEKDATA, static_cast<void*>(this));
+  if (!wire_.empty()) {
+    set(CURLOPT_POSTFIELDS, wire_.data());
+  } else {
+    set(CURLOPT_READFUNCTION, &Attempt::on_read);
+    set(CURLOPT_READDATA, static_cast<void*>(this));
+    set(CURLOPT_SEEKFUNCTION, &Attempt::on_seek);
+    set(CURLOPT_SEEKDATA, static_cast<void*>(this));
+  }
   set(CURLOPT_HEADERFUNCTION, &Attempt::on_header);
   set(CURLOPT_HEADERDATA, static_cast<void*>(this));
   set(CURLOPT_WRITEFUNCTION, &Attempt::on_body);

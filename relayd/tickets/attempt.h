@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ struct AttemptServices {
   const base::Limits* limits = nullptr;
   std::vector<std::string> marker_headers;  // see automated_reason()
   certs::TlsContext trust;                  // whose certificate store verifies https back ends
+  static constexpr std::size_t kScratchOctets = 64 * 1024;
+  // For whoever has the loop's turn; holds nothing from one turn to the next.
+  std::unique_ptr<char[]> scratch = std::make_unique_for_overwrite<char[]>(kScratchOctets);
 };
 
 struct AttemptJob {
@@ -68,6 +72,8 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   void render();
   void sign();
   Step sign_slice();
+  bool sign_at_once();
+  [[nodiscard]] std::span<char> scratch() const;
   void send();
   void set_options(CURL* easy);
   void set_fields(CURL* easy);
@@ -92,7 +98,6 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   OnAnswer on_answer_;
   Answer answer_;
 
-  std::string buffer_;
   std::uint64_t offset_ = 0;  // of the pass in hand
   std::optional<MimeWalk> walk_;
   MimeParts parts_;
@@ -102,6 +107,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   std::int64_t timestamp_s_ = 0;
   std::optional<WebhookSigner> signer_;
   std::string signature_;
+  std::string wire_;  // the whole body, where it is small; else it is made again while it is sent
 
   List addresses_, fields_;
   Easy easy_;

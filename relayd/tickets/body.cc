@@ -44,7 +44,9 @@ base::Result<std::size_t> Body::read(std::uint64_t offset, std::span<char> into)
 base::Result<std::size_t> Body::read_base64(std::uint64_t offset, std::span<char> into) const {
   const std::uint64_t group = offset / 4;
   const auto skip = static_cast<std::size_t>(offset % 4);
-  const std::size_t groups = std::min((skip + into.size() + 3) / 4, kRawChunk / 3);
+  const std::uint64_t groups_left = middle_size_ / 4 - group;
+  const auto groups = static_cast<std::size_t>(
+      std::min<std::uint64_t>({(skip + into.size() + 3) / 4, kRawChunk / 3, groups_left}));
   std::string raw(groups * 3, '\0');
   std::size_t have = 0;
   // All groups but the last of the message need three octets: a short read is continued.

@@ -36,6 +36,19 @@ std::string_view cut_utf8(std::string_view text, std::size_t octets_max) {
   return text.substr(0, end);
 }
 
+void replace_nul(std::string& text) {
+  if (text.find('\0') == std::string::npos) return;
+  std::string out;
+  for (const char c : text) {
+    if (c == '\0') {
+      out += "\xef\xbf\xbd";
+    } else {
+      out += c;
+    }
+  }
+  text = std::move(out);
+}
+
 // A file name for people: never a path's worth of octets, no control characters.
 std::optional<std::string> clean_name(const char* text) {
   if (text == nullptr) return std::nullopt;
@@ -153,15 +166,15 @@ std::string to_readable(std::string_view bytes, std::string_view charset, std::s
   const std::string text = to_utf8_text(bytes, charset);
   std::string out;
   out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '\r' && i + 1 < text.size() && text[i + 1] == '\n') continue;
-    if (c == '\0') {
-      out += "\xef\xbf\xbd";
-    } else {
-      out += c;
-    }
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::size_t line = std::min(rest.find('\r'), rest.size());
+    out += rest.substr(0, line);
+    rest.remove_prefix(line);
+    if (rest.empty()) break;
+    if (!rest.starts_with("\r\n")) out += '\r';
+    rest.remove_prefix(1);
   }
+  replace_nul(out);
   const std::size_t kept = cut_utf8(out, octets_max).size();
   if (kept < out.size()) {
     cut = true;
@@ -172,9 +185,7 @@ std::string to_readable(std::string_view bytes, std::string_view charset, std::s
 
 std::string clean(std::string_view text) {
   std::string out = base::to_utf8(text);
-  for (std::size_t at = 0; (at = out.find('\0', at)) != std::string::npos;) {
-    out.replace(at, 1, "\xef\xbf\xbd");
-  }
+  replace_nul(out);
   return out;
 }
 

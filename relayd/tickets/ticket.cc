@@ -4,6 +4,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/log.h"
+#include "relayd/tickets/json_text.h"
 #include "relayd/tickets/webhook.h"
 
 namespace tickets {
@@ -18,13 +19,13 @@ std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string dump_without_raw(Json data) {
+  data.erase("raw");
+  return dump(data);
+}
+
 // Text from outside that is valid UTF-8 before it goes into a document.
 Json text(std::string_view value) { return clean(value); }
-
-template <typename T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
 
 Json object_from(const std::string& document) {
   Json parsed = Json::parse(document, nullptr, /*allow_exceptions=*/false);
@@ -46,16 +47,17 @@ std::vector<std::string> message_ids(const std::string* value) {
   return ids;
 }
 
-Json first_message_id(const MimeParts& parts, std::string_view name) {
+std::optional<std::string> first_message_id(const MimeParts& parts, std::string_view name) {
   const std::string* value = parts.find(name);
-  if (value == nullptr || value->empty()) return nullptr;
-  const auto ids = message_ids(value);
-  return ids.empty() ? *value : ids.front();
+  if (value == nullptr || value->empty()) return std::nullopt;
+  auto ids = message_ids(value);
+  return ids.empty() ? *value : std::move(ids.front());
 }
 
-Json subject(const MimeParts& parts) {
+std::optional<std::string> subject(const MimeParts& parts) {
   const std::string* value = parts.find("Subject");
-  return value == nullptr ? Json(nullptr) : Json(decode_unstructured(*value));
+  if (value == nullptr) return std::nullopt;
+  return decode_unstructured(*value);
 }
 
 // Trusted by password means: came over an authenticated relay (product rules A3, T5).
@@ -64,77 +66,116 @@ std::vector<std::string> tags(const queue::Message& message) {
   return {};
 }
 
-Json envelope(const queue::Message& message) {
-  Json recipients = Json::array();
-  for (const auto& recipient : message.envelope.recipients)
-    recipients.push_back(text(recipient.address));
-  return {{"mail_from", text(message.envelope.mail_from)},
-          {"rcpt_to", std::move(recipients)},
-          {"helo", text(message.helo)},
-          {"remote_ip", text(message.remote_ip)}};
-}
-
-// The judgement's document with a place for every check; what it says about the ticket itself
-// (disposition, reasons) is taken out.
+// The judgement's document, as JSON texts, with a place for every check; what it says about the
+// ticket itself (disposition, reasons) is taken out.
 struct Verdict {
-  Json authentication, disposition, reasons;
+  std::string authentication, disposition, reasons;
 };
 Verdict verdict(const queue::Message& message) {
-  Json judged = object_from(message.judgement);
-  const auto take = [&](const char* key, Json standard) {
-    const auto at = judged.find(key);
-    if (at == judged.end()) return standard;
-    Json value = *at;
-    judged.erase(at);
-    return value;
-  };
+  JsonMembers judged(message.judgement);
   Verdict out;
-  take("loop", nullptr);  // see automated_reason()
-  out.disposition = take("disposition", "accepted");
-  out.reasons = take("reasons", Json::array());
-  out.authentication = {{"spf", take("spf", Json::object())},
-                        {"dkim", take("dkim", Json::array())},
-                        {"dmarc", take("dmarc", Json::object())},
-                        {"arc", take("arc", Json::object())}};
-  out.authentication.update(judged);
+  judged.take("loop", {});  // see automated_reason()
+  out.disposition = judged.take("disposition", "\"accepted\"");
+  out.reasons = judged.take("reasons", "[]");
+  JsonObject authentication(out.authentication);
+  authentication.json("spf", judged.take("spf", "{}"))
+      .json("dkim", judged.take("dkim", "[]"))
+      .json("dmarc", judged.take("dmarc", "{}"))
+      .json("arc", judged.take("arc", "{}"));
+  for (const auto& [key, value] : judged.others()) authentication.json(key, value);
+  authentication.end();
   return out;
 }
 
-Json attachments(const MimeParts& parts) {
-  Json list = Json::array();
-  for (const Attachment& one : parts.attachments) {
-    list.push_back(
-        {{"name", or_null(one.name)}, {"content_type", one.content_type}, {"size", one.size}});
+void add_or_null(JsonObject& object, std::string_view key,
+                 const std::optional<std::string>& value) {
+  if (value) {
+    object.text(key, *value);
+  } else {
+    object.json(key, "null");
   }
-  return list;
 }
 
-Json received(const queue::Message& message, const MimeParts& parts, const std::string& why) {
-  Verdict judged = verdict(message);
-  Json headers = Json::array();
-  for (const auto& [name, value] : parts.headers) headers.push_back(Json::array({name, value}));
-  Json data = {
-      {"id", message.id.str()},
-      {"tenant", text(message.tenant)},
-      {"domain", text(message.domain)},
-      {"recipient", text(message.support_address)},
-      {"trust", text(message.trust)},
-      {"tags", tags(message)},
-      {"disposition", std::move(judged.disposition)},
-      {"reasons", std::move(judged.reasons)},
-      {"envelope", envelope(message)},
-      {"authentication", std::move(judged.authentication)},
-      {"automated", {{"is", !why.empty()}, {"reason", why.empty() ? Json(nullptr) : Json(why)}}},
-      {"message_id", first_message_id(parts, "Message-ID")},
-      {"in_reply_to", first_message_id(parts, "In-Reply-To")},
-      {"references", message_ids(parts.find("References"))},
-      {"subject", subject(parts)},
-      {"headers", std::move(headers)},
-      {"text", or_null(parts.text)},
-      {"html", or_null(parts.html)}};
-  if (parts.text_truncated) data["text_truncated"] = true;
-  data["attachments"] = attachments(parts);
-  return data;
+void append_strings(std::string& out, const std::vector<std::string>& list) {
+  out += '[';
+  for (const std::string& one : list) {
+    if (&one != &list.front()) out += ',';
+    append_json_string(out, one);
+  }
+  out += ']';
+}
+
+void append_envelope(std::string& out, const queue::Message& message) {
+  std::vector<std::string> recipients;
+  for (const auto& recipient : message.envelope.recipients)
+    recipients.push_back(clean(recipient.address));
+  JsonObject envelope(out);
+  envelope.text("mail_from", clean(message.envelope.mail_from)).member("rcpt_to");
+  append_strings(out, recipients);
+  envelope.text("helo", clean(message.helo)).text("remote_ip", clean(message.remote_ip)).end();
+}
+
+void append_automated(std::string& out, const std::string& why) {
+  JsonObject automated(out);
+  if (why.empty()) {
+    automated.json("is", "false").json("reason", "null");
+  } else {
+    automated.json("is", "true").text("reason", why);
+  }
+  automated.end();
+}
+
+void append_headers(std::string& out, const MimeParts& parts) {
+  out += '[';
+  for (const auto& header : parts.headers) {
+    out += &header == &parts.headers.front() ? "[" : ",[";
+    append_json_string(out, header.first);
+    out += ',';
+    append_json_string(out, header.second);
+    out += ']';
+  }
+  out += ']';
+}
+
+void append_attachments(std::string& out, const MimeParts& parts) {
+  out += '[';
+  for (const Attachment& one : parts.attachments) {
+    if (&one != &parts.attachments.front()) out += ',';
+    JsonObject attachment(out);
+    add_or_null(attachment, "name", one.name);
+    attachment.text("content_type", one.content_type).json("size", std::to_string(one.size)).end();
+  }
+  out += ']';
+}
+
+void append_received(std::string& out, const queue::Message& message, const MimeParts& parts,
+                     const std::string& why) {
+  const Verdict judged = verdict(message);
+  JsonObject data(out);
+  data.text("id", message.id.str())
+      .text("tenant", clean(message.tenant))
+      .text("domain", clean(message.domain))
+      .text("recipient", clean(message.support_address))
+      .text("trust", clean(message.trust))
+      .member("tags");
+  append_strings(out, tags(message));
+  data.json("disposition", judged.disposition).json("reasons", judged.reasons).member("envelope");
+  append_envelope(out, message);
+  data.json("authentication", judged.authentication).member("automated");
+  append_automated(out, why);
+  add_or_null(data, "message_id", first_message_id(parts, "Message-ID"));
+  add_or_null(data, "in_reply_to", first_message_id(parts, "In-Reply-To"));
+  data.member("references");
+  append_strings(out, message_ids(parts.find("References")));
+  add_or_null(data, "subject", subject(parts));
+  data.member("headers");
+  append_headers(out, parts);
+  add_or_null(data, "text", parts.text);
+  add_or_null(data, "html", parts.html);
+  if (parts.text_truncated) data.json("text_truncated", "true");
+  data.member("attachments");
+  append_attachments(out, parts);
+  data.end();
 }
 
 // What egress wrote down about the failure, under keys of ours that it cannot replace.
@@ -159,10 +200,10 @@ Json happened(const queue::Message& message) {
   data["tenant"] = text(message.tenant);
   if (!message.domain.empty()) data["domain"] = text(message.domain);
   if (!message.judgement.empty()) {  // it came as a mail: how far that can be trusted
-    Verdict judged = verdict(message);
+    const Verdict judged = verdict(message);
     data["trust"] = text(message.trust);
-    data["disposition"] = std::move(judged.disposition);
-    data["authentication"] = std::move(judged.authentication);
+    data["disposition"] = Json::parse(judged.disposition);
+    data["authentication"] = Json::parse(judged.authentication);
   }
   const Json details = object_from(message.details);
   for (const auto& [key, value] : details.items()) {
@@ -179,18 +220,6 @@ std::string event_name(const queue::Message& message) {
       return message.event;
     default:
       return "message.received";
-  }
-}
-
-Json event_data(const queue::Message& message, const MimeParts& parts,
-                const std::string& automated) {
-  switch (message.kind) {
-    case queue::Kind::kBounce:
-      return bounced(message);
-    case queue::Kind::kEvent:
-      return happened(message);
-    default:
-      return received(message, parts, automated);
   }
 }
 
@@ -239,25 +268,28 @@ std::string field_value(std::string_view text) {
 
 Ticket render_json(const queue::Message& message, const MimeParts& parts,
                    const std::string& automated) {
-  Json data = event_data(message, parts, automated);
-  data.erase("raw");
+  Ticket ticket{{{"Content-Type", "application/json"}}, "", Body::Encoding::kBase64, "\"}}"};
+  JsonObject event(ticket.head);
   // RFC 3339 to the second.
-  const std::string time = base::format_rfc3339(message.arrival_ms).substr(0, 19) + "Z";
-  if (message.kind == queue::Kind::kEvent && message.body.size() == 0) {  // there is no message
-    return {{{"Content-Type", "application/json"}},
-            dump({{"type", event_name(message)}, {"timestamp", time}, {"data", std::move(data)}}),
-            Body::Encoding::kBase64,
-            ""};
+  event.text("type", event_name(message))
+      .text("timestamp", base::format_rfc3339(message.arrival_ms).substr(0, 19) + "Z")
+      .member("data");
+  switch (message.kind) {
+    case queue::Kind::kBounce:
+      ticket.head += dump_without_raw(bounced(message));
+      break;
+    case queue::Kind::kEvent:
+      ticket.head += dump_without_raw(happened(message));
+      if (message.body.size() > 0) break;
+      ticket.head += '}';  // there is no message
+      ticket.tail.clear();
+      return ticket;
+    default:
+      append_received(ticket.head, message, parts, automated);
   }
-  data["raw"] = "";  // last, so that the message streams in front of the tail
-  constexpr std::string_view kTail = "\"}}";
-  std::string document =
-      dump({{"type", event_name(message)}, {"timestamp", time}, {"data", std::move(data)}});
-  document.resize(document.size() - kTail.size());
-  return {{{"Content-Type", "application/json"}},
-          std::move(document),
-          Body::Encoding::kBase64,
-          std::string(kTail)};
+  ticket.head.pop_back();
+  ticket.head += ",\"raw\":\"";  // last, so that the message streams in front of the tail
+  return ticket;
 }
 
 Ticket render_rfc822(const queue::Message& message, const std::string& automated) {
@@ -285,17 +317,18 @@ Ticket render_rfc822(const queue::Message& message, const std::string& automated
   add("Remote-Ip", message.remote_ip);
   add("Trust", message.trust);
   add("Tags", tag_list);
-  add("Disposition",
-      judged.disposition.is_string() ? judged.disposition.get<std::string>() : "accepted");
+  const Json disposition = Json::parse(judged.disposition);
+  add("Disposition", disposition.is_string() ? disposition.get<std::string>() : "accepted");
   std::string reasons;
-  for (const Json& one : judged.reasons) {
+  for (const Json& one : Json::parse(judged.reasons)) {
     if (one.is_string()) reasons += (reasons.empty() ? "" : "; ") + one.get<std::string>();
   }
   add("Reasons", reasons);
-  add("Spf", result_of(judged.authentication["spf"]));
-  add("Dkim", dkim_result(judged.authentication["dkim"]));
-  add("Dmarc", result_of(judged.authentication["dmarc"]));
-  add("Arc", result_of(judged.authentication["arc"]));
+  const Json authentication = Json::parse(judged.authentication);
+  add("Spf", result_of(authentication["spf"]));
+  add("Dkim", dkim_result(authentication["dkim"]));
+  add("Dmarc", result_of(authentication["dmarc"]));
+  add("Arc", result_of(authentication["arc"]));
   // A report or an event is never to be answered.
   const bool ours = message.kind != queue::Kind::kInbound;
   add("Automated", ours ? "report" : automated.empty() ? "no" : automated);
@@ -323,12 +356,11 @@ Ticket render_mailgun(const queue::Message& message, const MimeParts& parts,
     ticket.head += std::string(value) + "\r\n";
   };
   const std::string* from = parts.find("From");
-  const Json title = subject(parts);
   add("recipient", clean(message.support_address));
   add("sender", clean(message.envelope.mail_from));
   // As it was written: a decoded display name could read as another address.
   add("from", from == nullptr ? "" : clean(*from));
-  add("subject", title.is_string() ? title.get<std::string>() : "");
+  add("subject", subject(parts).value_or(""));
   add("timestamp", timestamp);
   add("token", token);
   add("signature", form_signature(secret, timestamp, token));

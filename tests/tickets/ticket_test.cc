@@ -80,6 +80,7 @@ TEST_P(Case, GivesTheExpectedDocument) {
   const MimeParts parts = parts_of(mail, mail.size());
   const std::string why = automated_reason(parts, sample(), {});
   const std::string document = whole_body(render_json(sample(), parts, why), mail);
+  EXPECT_EQ(nlohmann::ordered_json::parse(document).dump(), document);
   json got = json::parse(document);
   EXPECT_EQ(base::base64_decode(got["data"]["raw"].get<std::string>()), mail);
   got["data"].erase("raw");
@@ -121,6 +122,36 @@ TEST(Ticket, JudgementMayDecideTheDisposition) {
   message.judgement = "not json";
   EXPECT_EQ(json::parse(whole_body(render_json(message, {}), ""))["data"]["disposition"],
             "accepted");
+}
+
+TEST(Ticket, JudgementIsTakenOverAsItIsWritten) {
+  queue::Message message = sample();
+  message.judgement = R"({ "dmarc": {"a": [1, {"b": "} \", {"}], "c": "\u00fc\\"}, "loop":"rate",
+      "more": -1.5e3, "spf": "x", "last": [ ] })";
+  const std::string document = whole_body(render_json(message, {}), "");
+  EXPECT_NE(
+      document.find(R"("authentication":{"spf":"x","dkim":[],"dmarc":{"a":[1,{"b":"} \", {"}],)"
+                    R"("c":"\u00fc\\"},"arc":{},"more":-1.5e3,"last":[]},"automated")"),
+      std::string::npos)
+      << document;
+  EXPECT_TRUE(json::accept(document));
+  for (const char* broken : {"", "[]", "{", R"({"spf": tru})", "{} {}", "\"{}\""}) {
+    message.judgement = broken;
+    EXPECT_NE(whole_body(render_json(message, {}), "")
+                  .find(R"("authentication":{"spf":{},"dkim":[],"dmarc":{},"arc":{}},)"),
+              std::string::npos)
+        << broken;
+  }
+}
+
+TEST(Ticket, StringsAreEscaped) {
+  queue::Message message = sample();
+  message.helo = std::string("\"\\\b\f\n\r\t\x01\x1f\x7f/\xc3\xbc\xff\0", 15);
+  const std::string document = whole_body(render_json(message, {}), "");
+  EXPECT_NE(document.find("\"helo\":\"\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001f\x7f/\xc3\xbc"
+                          "\xef\xbf\xbd\xef\xbf\xbd\""),
+            std::string::npos)
+      << document;
 }
 
 TEST(Ticket, BounceIsAnEventTiedToItsMessage) {

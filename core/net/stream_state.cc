@@ -403,6 +403,7 @@ void StreamState::linger(std::int64_t deadline_ms) {
     tls = Tls::kNone;
   }
   lingering = true;
+  channel.gather();
   std::string().swap(unread);
   const auto self = shared_from_this();
   loop.keep(self);

@@ -1,5 +1,6 @@
 #include "core/net/channel.h"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <climits>
 #include <system_error>
+#include <utility>
 
 #include "core/net/socket_address.h"
 
@@ -45,10 +47,14 @@ bool Channel::prepare(SSL_CTX* context) {
     return false;
   }
   ssl_ = SSL_new(context);
-  if (ssl_ == nullptr || SSL_set_fd(ssl_, fd_) != 1) {
+  BIO* const bio = ssl_ == nullptr ? nullptr : BIO_new(bio_method());
+  if (bio == nullptr) {
     reason_ = "cannot start TLS: " + openssl_reason();
     return false;
   }
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_, bio, bio);
   SSL_set_mode(ssl_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                          SSL_MODE_RELEASE_BUFFERS);
   SSL_clear_mode(ssl_, SSL_MODE_AUTO_RETRY);
@@ -56,6 +62,55 @@ bool Channel::prepare(SSL_CTX* context) {
   // One recv a record instead of two; we always read until the session has no more to give.
   SSL_set_read_ahead(ssl_, 1);
   return true;
+}
+
+// What TLS reads and writes through. OpenSSL's own would ask the socket once more after every
+// record, only to hear that there is nothing; the loop tells us when there is.
+
+const BIO_METHOD* Channel::bio_method() {
+  static const BIO_METHOD* const kMethod = [] {
+    BIO_METHOD* method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "relayd socket");
+    if (method == nullptr) return method;
+    BIO_meth_set_read(method, bio_read);
+    BIO_meth_set_write(method, bio_write);
+    BIO_meth_set_ctrl(method, bio_control);
+    return method;
+  }();
+  return kMethod;
+}
+
+int Channel::bio_read(BIO* bio, char* to, int octets_max) {
+  auto& self = *static_cast<Channel*>(BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  ssize_t n = -1;
+  if (std::exchange(self.drained_, false)) {
+    errno = EAGAIN;
+  } else {
+    do {
+      n = ::recv(self.fd_, to, static_cast<std::size_t>(octets_max), 0);
+    } while (n < 0 && errno == EINTR);
+  }
+  if (n > 0) self.drained_ = n < octets_max;
+  if (n == 0) self.peer_ended_ = true;
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) BIO_set_retry_read(bio);
+  return static_cast<int>(n);
+}
+
+int Channel::bio_write(BIO* bio, const char* from, int octets) {
+  auto& self = *static_cast<Channel*>(BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  ssize_t n = -1;
+  do {
+    n = ::send(self.fd_, from, static_cast<std::size_t>(octets), self.send_flags_);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) BIO_set_retry_write(bio);
+  return static_cast<int>(n);
+}
+
+long Channel::bio_control(BIO* bio, int command, long, void*) {
+  if (command == BIO_CTRL_FLUSH) return 1;  // nothing is kept here
+  if (command == BIO_CTRL_EOF) return static_cast<Channel*>(BIO_get_data(bio))->peer_ended_ ? 1 : 0;
+  return 0;
 }
 
 bool Channel::prepare_tls_server(SSL_CTX* context) {
@@ -104,7 +159,10 @@ IoResult Channel::read(char* to, std::size_t octets_max) {
   }
   for (;;) {
     const ssize_t n = ::recv(fd_, to, octets_max, 0);
-    if (n > 0) return {Io::kDone, static_cast<std::size_t>(n)};
+    if (n > 0) {
+      drained_ = static_cast<std::size_t>(n) < octets_max;
+      return {Io::kDone, static_cast<std::size_t>(n)};
+    }
     if (n == 0) {
       reason_ = "the peer closed the connection";
       return {Io::kEnd, 0};
@@ -123,7 +181,7 @@ IoResult Channel::write(const char* from, std::size_t octets) {
     return explain_tls(n, "writing");
   }
   for (;;) {
-    const ssize_t n = ::send(fd_, from, octets, MSG_NOSIGNAL);
+    const ssize_t n = ::send(fd_, from, octets, send_flags_);
     if (n >= 0) return {Io::kDone, static_cast<std::size_t>(n)};
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return {Io::kWantWrite, 0};

@@ -2,9 +2,13 @@
 // on. Knows nothing of loops and buffers; Stream does. Not thread-safe. Private to core/net.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <cstddef>
 #include <string>
 
+typedef struct bio_st BIO;
+typedef struct bio_method_st BIO_METHOD;
 typedef struct ssl_st SSL;
 typedef struct ssl_ctx_st SSL_CTX;
 
@@ -48,16 +52,25 @@ class Channel {
   IoResult write(const char* from, std::size_t octets);
   // Sends close_notify (TLS); does not wait for the peer's.
   IoResult end_tls();
+  // From now on what is written may wait for more: shutdown() follows and sends all in one segment.
+  void gather() { send_flags_ |= MSG_MORE; }
 
   // A sentence about the last kEnd or kError.
   [[nodiscard]] const std::string& reason() const { return reason_; }
 
  private:
   bool prepare(SSL_CTX* context);
+  static const BIO_METHOD* bio_method();
+  static int bio_read(BIO* bio, char* to, int octets_max);
+  static int bio_write(BIO* bio, const char* from, int octets);
+  static long bio_control(BIO* bio, int command, long number, void* pointer);
   IoResult explain_tls(int returned, const char* doing);
   IoResult explain_errno(int number, const char* doing);
 
   int fd_ = -1;
+  int send_flags_ = MSG_NOSIGNAL;
+  bool drained_ = false;  // the last recv did not fill its buffer: the next would get nothing
+  bool peer_ended_ = false;
   SSL* ssl_ = nullptr;
   bool inside_tls_ = false;
   bool handshake_done_ = false;

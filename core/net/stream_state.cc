@@ -98,7 +98,7 @@ void StreamState::start_tls(bool prepared) {
     tls = Tls::kStarting;
     plain_pending = pending();
   }
-  schedule();
+  if (!in_input) schedule();
 }
 
 void StreamState::release_socket() {
@@ -184,6 +184,7 @@ void StreamState::advance(bool readable, bool writable) {
       report_output_empty();
     }
     if (alive() && (readable || read_wants_write || !write_failure.empty())) pump_input();
+    if (alive() && failure.empty() && tls == Tls::kStarting) advance_tls();  // begun in on_input
     if (alive()) end_if_over();
   }
   if (alive() || lingering) update_interest();
@@ -402,6 +403,7 @@ void StreamState::linger(std::int64_t deadline_ms) {
     tls = Tls::kNone;
   }
   lingering = true;
+  channel.gather();
   std::string().swap(unread);
   const auto self = shared_from_this();
   loop.keep(self);

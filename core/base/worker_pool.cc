@@ -1,9 +1,14 @@
 #include "core/base/worker_pool.h"
 
+#include <pthread.h>
+
 namespace base {
 
 WorkerPool::WorkerPool(std::size_t threads) {
-  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  for (std::size_t i = 0; i < threads; ++i) {
+    threads_.emplace_back([this] { work(); });
+    pthread_setname_np(threads_.back().native_handle(), "crypto");
+  }
 }
 
 WorkerPool::~WorkerPool() {

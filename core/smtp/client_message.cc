@@ -14,6 +14,7 @@ using Why = Finished::Why;
 namespace {
 
 constexpr std::size_t kChunkOctets = 64 * 1024;
+constexpr std::size_t kStuffingOctets = 64;  // room for dots and the end; more is not wrong
 
 bool breaks_the_line(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
@@ -177,6 +178,7 @@ void State::content(std::string_view bytes) {
 }
 
 void State::write_stuffed(std::string_view bytes) {
+  out.reserve(out.size() + bytes.size() + kStuffingOctets);
   std::size_t start = 0;
   while (start < bytes.size()) {
     if (message->line_start && bytes[start] == '.') write(".");

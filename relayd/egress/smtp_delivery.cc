@@ -299,7 +299,11 @@ void SmtpDelivery::message_done(const smtp::MessageDone& done) {
 }
 
 bool SmtpDelivery::flush() {
-  output_ += machine_.take_output();
+  if (output_.empty()) {
+    output_ = machine_.take_output();
+  } else {
+    output_ += machine_.take_output();
+  }
   while (!output_.empty() && wire_) {
     const std::size_t room = static_cast<std::size_t>(settings_->limits.stream_output) -
                              std::min(wire_->stream.output_pending(),

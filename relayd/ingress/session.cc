@@ -192,7 +192,11 @@ void Session::resume() {
 
 bool Session::flush() {
   if (!tls_started_) return true;
-  output_ += machine_.take_output();
+  if (output_.empty()) {
+    output_ = machine_.take_output();
+  } else {
+    output_ += machine_.take_output();
+  }
   while (!output_.empty()) {
     const std::size_t room = static_cast<std::size_t>(settings_->limits.stream_output) -
                              std::min(stream_.output_pending(),

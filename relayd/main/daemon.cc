@@ -1,5 +1,6 @@
 #include "relayd/main/daemon.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
@@ -35,12 +36,14 @@ T need(base::Result<T> result) {
 
 // A loop with its thread and resolver.
 struct LoopThread {
-  explicit LoopThread(const configuration::Configuration& c)
-      : resolver(need(dns::make_unbound_resolver(loop, {c.dns.servers, c.limits.dns_timeout}))) {}
+  LoopThread(const configuration::Configuration& c, std::string called)
+      : name(std::move(called)),
+        resolver(need(dns::make_unbound_resolver(loop, {c.dns.servers, c.limits.dns_timeout}))) {}
   ~LoopThread() { stop(); }
 
   void start() {
     thread = std::thread([this] { loop.run(); });
+    pthread_setname_np(thread.native_handle(), name.c_str());
   }
   void stop() {
     if (!thread.joinable()) return;
@@ -48,6 +51,7 @@ struct LoopThread {
     thread.join();
   }
 
+  const std::string name;  // as top and perf show it, at most 15 letters
   net::Loop loop;
   std::unique_ptr<dns::Resolver> resolver;
   std::thread thread;
@@ -188,9 +192,11 @@ void Daemon::State::open() {
   pairs = std::make_unique<policy::PairRate>(c.limits);
   const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
   const std::size_t loops = c.loops > 0 ? static_cast<std::size_t>(c.loops) : cores;
-  for (std::size_t i = 0; i < loops; ++i) smtp_loops.push_back(std::make_unique<LoopThread>(c));
-  egress_loop = std::make_unique<LoopThread>(c);
-  tickets_loop = std::make_unique<LoopThread>(c);
+  for (std::size_t i = 0; i < loops; ++i) {
+    smtp_loops.push_back(std::make_unique<LoopThread>(c, "smtp-" + std::to_string(i)));
+  }
+  egress_loop = std::make_unique<LoopThread>(c, "smarthosts");
+  tickets_loop = std::make_unique<LoopThread>(c, "back-ends");
   queue::StoreOptions queue_options;
   queue_options.directory = c.state_dir + "/queue";
   queue_options.limits = &c.limits;

@@ -17,7 +17,7 @@ namespace policy {
 // Reply-To, Subject, Date, Message-ID, In-Reply-To, References.
 std::vector<std::string> protected_fields(const std::vector<std::string>& marker_headers);
 
-// SHA-256 over the body's octets (what follows the empty line), any splits.
+// A digest over the body's octets (what follows the empty line), any splits.
 class BodyDigest {
  public:
   BodyDigest();

@@ -107,7 +107,7 @@ TEST(HeaderGuard, Body) {
 TEST(HeaderGuard, DamagedRecordsNeverPass) {
   const auto headers = mail::Headers::scan(kHeader, 100);
   for (const std::string& record :
-       {std::string(), std::string("guard1"), std::string("guard2\nbody x"), std::string("x\n\n"),
+       {std::string(), std::string("guard2"), std::string("guard3\nbody x"), std::string("x\n\n"),
         guard(kHeader).substr(0, 40), guard(kHeader).substr(7)}) {
     EXPECT_FALSE(policy::check_headers(record, *headers).ok()) << record;
     EXPECT_FALSE(policy::check_body(record, digest("x\r\n")).ok()) << record;

@@ -1,5 +1,7 @@
 #include "core/net/channel.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -100,8 +102,12 @@ int Channel::bio_write(BIO* bio, const char* from, int octets) {
   auto& self = *static_cast<Channel*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
   ssize_t n = -1;
+  // The ticket of TLS 1.3 is all of its flight and answers nothing: it leaves with the first reply.
+  self.held_back_ = SSL_get_state(self.ssl_) == TLS_ST_SW_SESSION_TICKET &&
+                    SSL_version(self.ssl_) == TLS1_3_VERSION;
+  const int flags = self.send_flags_ | (self.held_back_ ? MSG_MORE : 0);
   do {
-    n = ::send(self.fd_, from, static_cast<std::size_t>(octets), self.send_flags_);
+    n = ::send(self.fd_, from, static_cast<std::size_t>(octets), flags);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) BIO_set_retry_write(bio);
   return static_cast<int>(n);
@@ -198,6 +204,12 @@ IoResult Channel::end_tls() {
   if (kind == SSL_ERROR_WANT_WRITE) return {Io::kWantWrite, 0};
   // Anything else: there is no way left to say good-bye by.
   return {Io::kDone, 0};
+}
+
+void Channel::push() {
+  if (!std::exchange(held_back_, false)) return;
+  const int on = 1;
+  ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // pushes, each time (tcp(7))
 }
 
 IoResult Channel::explain_tls(int returned, const char* doing) {

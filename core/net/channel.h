@@ -52,6 +52,8 @@ class Channel {
   IoResult write(const char* from, std::size_t octets);
   // Sends close_notify (TLS); does not wait for the peer's.
   IoResult end_tls();
+  // What was held back for the reply to come (a session ticket) leaves now, where it has not yet.
+  void push();
   // From now on what is written may wait for more: shutdown() follows and sends all in one segment.
   void gather() { send_flags_ |= MSG_MORE; }
 
@@ -71,6 +73,7 @@ class Channel {
   int send_flags_ = MSG_NOSIGNAL;
   bool drained_ = false;  // the last recv did not fill its buffer: the next would get nothing
   bool peer_ended_ = false;
+  bool held_back_ = false;
   SSL* ssl_ = nullptr;
   bool inside_tls_ = false;
   bool handshake_done_ = false;

@@ -230,6 +230,7 @@ void StreamState::advance_tls() {
   flush_output();
   report_output_empty();
   if (alive()) pump_input();
+  if (alive()) channel.push();
   if (alive()) end_if_over();
 }
 

@@ -60,6 +60,7 @@ TEST_F(TlsContextTest, ServerAndClientAgreeOnTls13) {
   Pair pair(client->get(), server->get());
   EXPECT_TRUE(pair.shake());
   EXPECT_STREQ(SSL_get_version(pair.client), "TLSv1.3");
+  EXPECT_STREQ(SSL_get_cipher_name(pair.client), "TLS_AES_128_GCM_SHA256");
   EXPECT_EQ(SSL_get_num_tickets(pair.server), 1U);
   EXPECT_NE(SSL_get_options(pair.server) & SSL_OP_NO_RENEGOTIATION, 0U);
 }

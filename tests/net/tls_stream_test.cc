@@ -421,6 +421,47 @@ TEST_F(TlsStreamTest, KeyUpdatesDuringALongEcho) {
   EXPECT_GT(updates, 10);
 }
 
+// The ticket waits for a reply to leave with, but not for the kernel's patience (200 ms) where
+// there is none; and what it is good for is a session that begins without certificates.
+TEST_F(TlsStreamTest, ATicketComesAtOnceAndIsGoodForTheNextConnection) {
+  SSL_SESSION* session = nullptr;
+  for (const bool again : {false, true}) {
+    const Pair pair = tcp_pair();
+    test::Recorder handler;
+    Stream stream(loop, handler, {});
+    stream.adopt(pair.ours);
+    stream.start_tls_server(server_context());
+    std::atomic<bool> done = false;
+    bool resumed = false;
+    std::chrono::steady_clock::duration waited{};
+    std::thread peer([&, fd = pair.theirs] {
+      SSL* ssl = SSL_new(client_context());
+      SSL_set_fd(ssl, fd);
+      if (session != nullptr) SSL_set_session(ssl, session);
+      if (SSL_connect(ssl) == 1) {
+        const auto from = std::chrono::steady_clock::now();
+        char byte = 0;
+        ::recv(fd, &byte, 1, MSG_PEEK);
+        waited = std::chrono::steady_clock::now() - from;
+        ::fcntl(fd, F_SETFL, O_NONBLOCK);
+        SSL_read(ssl, &byte, 1);  // takes the ticket
+        resumed = SSL_session_reused(ssl) == 1;
+        SSL_SESSION_free(session);
+        session = SSL_get1_session(ssl);
+        SSL_shutdown(ssl);  // a session that was not closed is not resumed later
+      }
+      SSL_free(ssl);
+      done = true;
+    });
+    run_until([&] { return done.load(); });
+    peer.join();
+    ::close(pair.theirs);
+    EXPECT_EQ(resumed, again);
+    EXPECT_LT(waited, std::chrono::milliseconds(150));
+  }
+  SSL_SESSION_free(session);
+}
+
 TEST_F(TlsStreamTest, RenegotiationIsRefused) {
   const Pair pair = tcp_pair();
   test::Recorder handler;

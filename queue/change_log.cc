@@ -17,12 +17,6 @@ std::uint8_t mark(std::uint8_t kind, Table table) {
   return static_cast<std::uint8_t>(kind | static_cast<std::uint8_t>(table));
 }
 
-struct Change {
-  Table table = Table::kMeta;
-  bool is_put = false;
-  std::string_view key, value;
-};
-
 // nullopt at the end, where in.done(), and at the first octet that is no change.
 std::optional<Change> next_change(Reader& in) {
   if (!in.ok() || in.rest().empty()) return std::nullopt;
@@ -57,6 +51,12 @@ void log_removal(std::string& log, Table table, std::string_view key) {
   log = out.take();
 }
 
+bool each_change(std::string_view log, const std::function<void(const Change&)>& call) {
+  Reader in(log);
+  while (const auto change = next_change(in)) call(*change);
+  return in.done();
+}
+
 bool redo(Txn& txn, std::string_view log) {
   Reader in(log);
   while (const auto change = next_change(in)) {
@@ -72,15 +72,13 @@ bool redo(Txn& txn, std::string_view log) {
 
 std::set<base::Id> ids_in(std::string_view log) {
   std::set<base::Id> ids;
-  Reader in(log);
-  while (const auto change = next_change(in)) {
-    const bool is_about_one = change->table == Table::kMessage ||
-                              change->table == Table::kDelivery ||
-                              change->table == Table::kRecipient;
+  each_change(log, [&ids](const Change& change) {
+    const bool is_about_one = change.table == Table::kMessage || change.table == Table::kDelivery ||
+                              change.table == Table::kRecipient;
     const auto id =
-        is_about_one ? base::Id::from_key(change->key.substr(0, kIdOctets)) : std::nullopt;
+        is_about_one ? base::Id::from_key(change.key.substr(0, kIdOctets)) : std::nullopt;
     if (id) ids.insert(*id);
-  }
+  });
   return ids;
 }
 

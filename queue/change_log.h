@@ -3,6 +3,7 @@
 // redo().
 #pragma once
 
+#include <functional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -11,6 +12,15 @@
 #include "queue/environment.h"
 
 namespace queue {
+
+struct Change {
+  Table table = Table::kMeta;
+  bool is_put = false;  // else a removal
+  std::string_view key, value;
+};
+
+// One after the other; false where the bytes are no log (those before have been called with).
+bool each_change(std::string_view log, const std::function<void(const Change&)>& call);
 
 void log_put(std::string& log, Table table, std::string_view key, std::string_view value);
 void log_removal(std::string& log, Table table, std::string_view key);

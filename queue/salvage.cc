@@ -2,13 +2,16 @@
 
 #include <lmdb.h>
 
+#include <map>
 #include <optional>
 #include <string_view>
 #include <utility>
 
+#include "queue/change_log.h"
 #include "queue/codec.h"
 #include "queue/content.h"
 #include "queue/environment.h"
+#include "queue/journal.h"
 #include "queue/recovery.h"
 #include "queue/segment.h"
 #include "queue/tables.h"
@@ -16,24 +19,83 @@
 namespace queue {
 namespace {
 
+// What is in the journal and not in the database: by table and key the last value, or none.
+class Unrecorded {
+ public:
+  base::Status read(const Txn& txn, SegmentDirectory& segments, std::string_view uuid) {
+    auto place = journal_place(txn);
+    if (!place) return base::Ok{};
+    return read_journal(segments, uuid, *place, [this](std::string_view log) {
+      return each_change(log, [this](const Change& change) {
+        auto& row = rows_[change.table][std::string(change.key)];
+        row = change.is_put ? std::optional<std::string>(change.value) : std::nullopt;
+      });
+    });
+  }
+
+  // The record of a message as it is: nullopt where it is gone, `recorded` where nothing has
+  // changed.
+  std::optional<std::string_view> message(const base::Id& id, std::string_view recorded) const {
+    const auto& messages = rows(Table::kMessage);
+    const auto at = messages.find(std::string(id.key()));
+    if (at == messages.end()) return recorded;
+    return at->second ? std::optional<std::string_view>(*at->second) : std::nullopt;
+  }
+  // What the journal changed of its deliveries; `deliveries` are those of the database.
+  void change(const base::Id& id, std::vector<Delivery>& deliveries) const {
+    const auto& changed = rows(Table::kDelivery);
+    for (auto at = changed.lower_bound(std::string(id.key()));
+         at != changed.end() && at->first.starts_with(id.key()); ++at) {
+      const auto key = parse_delivery_key(at->first);
+      if (!key) continue;
+      std::erase_if(deliveries, [&](const Delivery& d) { return d.index == key->index; });
+      auto now = at->second ? decode_delivery(id, key->index, *at->second) : std::nullopt;
+      if (now) deliveries.push_back(*std::move(now));
+    }
+  }
+  // Messages that the database has never had, by id.
+  std::map<std::string, std::optional<std::string>> messages() const {
+    return rows(Table::kMessage);
+  }
+
+ private:
+  using Rows = std::map<std::string, std::optional<std::string>>;
+  [[nodiscard]] const Rows& rows(Table table) const {
+    static const Rows none;
+    const auto at = rows_.find(table);
+    return at == rows_.end() ? none : at->second;
+  }
+  std::map<Table, Rows> rows_;
+};
+
+struct Place {
+  const Txn& txn;
+  SegmentDirectory& segments;
+  const Unrecorded& unrecorded;
+  const SalvageCalls& calls;
+};
+
 // Whether to go on.
-bool salvage_record(const Txn& txn, SegmentDirectory& segments, const Cursor& cursor,
-                    const SalvageCalls& calls) {
-  const auto id = base::Id::from_key(cursor.key());
+bool salvage_record(const Place& place, std::string_view key, std::string_view recorded) {
+  const SalvageCalls& calls = place.calls;
+  const auto id = base::Id::from_key(key);
   if (!id) {
     calls.skipped("?", "its key is no queue id");
     return true;
   }
   if (calls.looking_at) calls.looking_at(id->str());
+  const auto record = place.unrecorded.message(*id, recorded);
+  if (!record) return true;  // gone
   Salvaged found;
-  auto message = decode_message(*id, cursor.value());
+  auto message = decode_message(*id, *record);
   if (!message) {
-    calls.skipped(id->str(), why_unreadable(cursor.value()));
+    calls.skipped(id->str(), why_unreadable(*record));
     return true;
   }
   found.message = *std::move(message);
-  found.deliveries = find_deliveries(txn, *id);
-  auto file = segments.find(found.message.body.segment);
+  found.deliveries = find_deliveries(place.txn, *id);
+  place.unrecorded.change(*id, found.deliveries);
+  auto file = place.segments.find(found.message.body.segment);
   if (!file) {
     calls.skipped(id->str(), file.message());
     return true;
@@ -54,13 +116,24 @@ base::Status salvage(const std::string& directory, const SalvageCalls& calls) {
       SegmentDirectory::open(directory + "/segments", (*environment)->uuid(), nullptr);
   if (!segments) return segments.error();
   const Txn txn(**environment, Txn::Mode::kRead);
-  Cursor cursor(txn, Table::kMessage);
-  for (bool more = cursor.seek({}); more; more = cursor.next()) {
-    if (!salvage_record(txn, **segments, cursor, calls)) return base::Ok{};
+  Unrecorded unrecorded;
+  if (auto read = unrecorded.read(txn, **segments, (*environment)->uuid()); !read) {
+    calls.skipped("?", read.message());
   }
-  if (txn.error() == 0) return base::Ok{};
+  const Place place{txn, **segments, unrecorded, calls};
+  Cursor cursor(txn, Table::kMessage);
+  auto only_in_journal = unrecorded.messages();
+  for (bool more = cursor.seek({}); more; more = cursor.next()) {
+    only_in_journal.erase(std::string(cursor.key()));
+    if (!salvage_record(place, cursor.key(), cursor.value())) return base::Ok{};
+  }
+  const int code = txn.error();
+  for (const auto& [key, record] : only_in_journal) {
+    if (record && !salvage_record(place, key, *record)) return base::Ok{};
+  }
+  if (code == 0) return base::Ok{};
   return base::error("the queue's database is damaged; what follows cannot be read: " +
-                     std::string(mdb_strerror(txn.error())));
+                     std::string(mdb_strerror(code)));
 }
 
 }  // namespace queue

@@ -1,8 +1,8 @@
 // Getting messages out of a queue that cannot be opened any more. Nothing in it is changed.
 //
-// The database says where a message begins and ends; the shared segment files are bytes one behind
-// the other, without frames (docs/decisions/0020-segment-life.md). So where LMDB itself cannot be
-// read, nothing can be told apart, and that is an error.
+// The database says where a message begins and ends, and the journal what has changed since
+// (docs/decisions/0028-the-journal.md). Where LMDB itself cannot be read, nothing says what of the
+// segments' bytes is alive, and that is an error.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ struct SalvageCalls {
   std::function<void(const std::string&)> looking_at;
 };
 
-// `directory` is state_dir/queue. In order of id. Errors: a relayd is using it, it is of a newer
-// version, the database cannot be read.
+// `directory` is state_dir/queue. In order of id, those that are in the journal alone last. Errors:
+// a relayd is using it, it is of a newer version, the database cannot be read.
 base::Status salvage(const std::string& directory, const SalvageCalls& calls);
 
 }  // namespace queue

@@ -1,5 +1,6 @@
 // The durable queue: metadata in LMDB, bodies in append-only segment files, one committer thread
-// that groups everything pending into one fdatasync and one LMDB transaction (docs/decisions).
+// that writes everything pending as one frame of a journal, with one fdatasync, and brings it into
+// LMDB a moment later (docs/decisions/0028-the-journal.md).
 // What was reported as done survives kill -9 and power loss; what was not may or may not be there,
 // and is then removed on start.
 //
@@ -154,7 +155,7 @@ struct Health {
 enum class FileCall : std::uint8_t {
   kWrite,   // pwrite of a segment
   kSync,    // fdatasync of a segment, fsync of the directory
-  kCommit,  // LMDB's commit
+  kCommit,  // LMDB's commit, at a checkpoint
   kMap,     // a change of a table, which may need a page of the map
   kCreate,  // a new segment file
   kRemove,  // unlink of one
@@ -214,7 +215,9 @@ class Store {
   // few times a second), kFailed does not.
   [[nodiscard]] Health health() const;
 
-  // Reads; short LMDB transactions; any thread.
+  // Reads; any thread. All of them see what was answered before the call. find, deliveries and
+  // delivery never wait; the others wait for a commit, a millisecond or so, where there is something
+  // to be committed.
   [[nodiscard]] std::optional<Message> find(const base::Id& id) const;
   [[nodiscard]] std::vector<Delivery> deliveries(const base::Id& id) const;
   [[nodiscard]] std::optional<Delivery> delivery(const base::Id& id, std::uint32_t index) const;

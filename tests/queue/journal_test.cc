@@ -2,11 +2,13 @@
 // A crash is a copy of the queue's directory while the store is open and no checkpoint has come.
 #include <cerrno>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "queue/change_log.h"
 #include "queue/content.h"
 #include "queue/journal.h"
+#include "queue/salvage.h"
 #include "queue/support.h"
 
 namespace queue {
@@ -101,6 +103,34 @@ TEST_F(Journal, EveryKindOfChangeIsFoundAgain) {
   EXPECT_EQ(all_due().size(), 4U);
   EXPECT_EQ(store_->check(nullptr).damaged, 0U);
   EXPECT_GE(store_->trail(later).size(), 2U);
+}
+
+TEST_F(Journal, SalvageReadsIt) {
+  open();
+  const base::Id old = submit_text("p", "old");
+  const base::Id gone = submit_text("p", "gone");
+  (void)store_->list({});  // both are in the database
+  ASSERT_EQ(finish(gone), Failure::kNone);
+  ASSERT_EQ(wait_for([&](auto answer) { store_->hold(old, "by hand", std::move(answer)); }),
+            Failure::kNone);
+  const base::Id last = submit_text("p", "new");
+  crash();
+  std::map<base::Id, std::string> found;
+  SalvageCalls calls;
+  calls.skipped = [](const std::string& id, const std::string& why) {
+    ADD_FAILURE() << id << ": " << why;
+  };
+  calls.message = [&](const Salvaged& salvaged) {
+    std::string text(salvaged.content->size(), '\0');
+    EXPECT_TRUE(salvaged.content->read(0, text).ok());
+    found[salvaged.message.id] = text;
+    EXPECT_EQ(salvaged.deliveries.size(), 1U);
+    EXPECT_EQ(salvaged.deliveries[0].state,
+              salvaged.message.id == old ? State::kHeld : State::kWaiting);
+    return true;
+  };
+  ASSERT_TRUE(salvage(queue_directory(), calls).ok());
+  EXPECT_EQ(found, (std::map<base::Id, std::string>{{old, "pold"}, {last, "pnew"}}));
 }
 
 TEST_F(Journal, ReadersSeeWhatWasAnsweredWithoutACheckpoint) {

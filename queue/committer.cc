@@ -1,5 +1,7 @@
 #include "queue/committer.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -140,6 +142,7 @@ void Committer::catch_up() {
 }
 
 void Committer::run() {
+  pthread_setname_np(pthread_self(), "commit");
   for (;;) {
     Works works = take();
     if (works.empty()) {

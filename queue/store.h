@@ -216,8 +216,8 @@ class Store {
   [[nodiscard]] Health health() const;
 
   // Reads; any thread. All of them see what was answered before the call. find, deliveries and
-  // delivery never wait; the others wait for a commit, a millisecond or so, where there is something
-  // to be committed.
+  // delivery never wait; the others wait for a commit, a millisecond or so, where there is
+  // something to be committed.
   [[nodiscard]] std::optional<Message> find(const base::Id& id) const;
   [[nodiscard]] std::vector<Delivery> deliveries(const base::Id& id) const;
   [[nodiscard]] std::optional<Delivery> delivery(const base::Id& id, std::uint32_t index) const;

@@ -1,5 +1,5 @@
-#include "certs/digest.h"
 #include "certs/sealer.h"
+#include "certs/digest.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -51,7 +51,8 @@ std::optional<std::string> first_message_id(const MimeParts& parts, std::string_
   const std::string* value = parts.find(name);
   if (value == nullptr || value->empty()) return std::nullopt;
   auto ids = message_ids(value);
-  return ids.empty() ? *value : std::move(ids.front());
+  if (ids.empty()) return *value;
+  return std::move(ids.front());
 }
 
 std::optional<std::string> subject(const MimeParts& parts) {

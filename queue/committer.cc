@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "core/base/log.h"
@@ -150,6 +151,7 @@ void Committer::run() {
       if (stopping_ && queue_.empty()) {
         lock.unlock();
         if (is_behind_) (void)checkpoint();
+        txn_.reset();  // a transaction belongs to its thread
         remove_emptied();
         lock.lock();
         caught_up_ = wanted_;
@@ -299,7 +301,8 @@ int Committer::ensure_active() {
   active_ = needs_.segments->create(SegmentKind::kShared, code);
   if (!active_) return code;
   active_end_ = kSegmentHeader;
-  code = needs_.segments->sync_names();
+  code = active_->sync();  // its header, so that a start that looks for the journal can open it
+  if (code == 0) code = needs_.segments->sync_names();
   if (code == 0) code = checkpoint();
   if (code == 0) return 0;
   needs_.segments->remove(active_->number());
@@ -597,7 +600,12 @@ int Committer::checkpoint() {
   since_.emptied.clear();
   const bool is_large = active_end_ > static_cast<std::uint64_t>(needs_.limits.segment_size) / 4;
   settle_segments(txn, active_number(), is_large, since_);
-  if (active_) put_journal_place(txn, {active_->number(), active_end_});
+  // Behind the end of a doubtful segment may lie a frame that was not answered and could not be
+  // cut.
+  constexpr std::uint64_t kNoMore = std::numeric_limits<std::uint64_t>::max();
+  if (active_) {
+    put_journal_place(txn, {active_->number(), is_doubtful_ ? kNoMore : active_end_});
+  }
   const int code = txn.commit();
   txn_.reset();
   if (code != 0) {

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -30,6 +31,8 @@ constexpr std::uint64_t kOctetsOfMessage = 16 * base::kKiB;
 constexpr std::size_t kForgottenPerChange = 4;
 constexpr std::size_t kForgottenIdle = 500;
 // A checkpoint comes before its time where so much waits for it.
+constexpr std::size_t kPage = 4096;
+constexpr std::array<char, kPage> kZeros{};
 constexpr std::size_t kRedoOctets = 8 * base::kMiB;
 constexpr std::uint64_t kRecentOctets = 32 * base::kMiB;
 
@@ -150,7 +153,8 @@ void Committer::run() {
       std::unique_lock lock(mutex_);
       if (stopping_ && queue_.empty()) {
         lock.unlock();
-        if (is_behind_) (void)checkpoint();
+        is_last_ = true;
+        if (is_behind_ || active_) (void)checkpoint();
         txn_.reset();  // a transaction belongs to its thread
         remove_emptied();
         lock.lock();
@@ -241,7 +245,7 @@ void Committer::remove_emptied() {
     }
     retired_.clear();
   }
-  for (const std::uint64_t number : emptied_) needs_.segments->remove(number);
+  for (const std::uint64_t number : emptied_) needs_.segments->retire(number);
   emptied_.clear();
 }
 
@@ -478,6 +482,9 @@ int Committer::write_frame(Frame& frame, std::string& log) {
   pieces.push_back({bytes.data(), bytes.size()});
   pieces.insert(pieces.end(), frame.bodies.begin(), frame.bodies.end());
   pieces.push_back({log.data(), log.size()});
+  // Up to the end of the page: of a file that was there before, it need not be read first.
+  const std::uint64_t end = active_end_ + head.frame_size();
+  pieces.push_back({const_cast<char*>(kZeros.data()), kPage - 1 - (end - 1) % kPage});
   int code = active_->write(active_end_, std::move(pieces));
   if (code == 0) {
     code = active_->sync();
@@ -489,7 +496,7 @@ int Committer::write_frame(Frame& frame, std::string& log) {
     (void)active_->cut(active_end_);  // nothing of it may be found; and its room is given back
     return code;
   }
-  active_end_ += head.frame_size();
+  active_end_ = end;
   return 0;
 }
 
@@ -598,13 +605,13 @@ int Committer::checkpoint() {
       Compactor::Clock::now() + std::chrono::milliseconds(needs_.limits.checkpoint_interval);
   Txn& txn = open_txn();
   since_.emptied.clear();
-  const bool is_large = active_end_ > static_cast<std::uint64_t>(needs_.limits.segment_size) / 4;
+  const bool is_large = active_end_ > static_cast<std::uint64_t>(needs_.limits.segment_size) / 2;
   settle_segments(txn, active_number(), is_large, since_);
   // Behind the end of a doubtful segment may lie a frame that was not answered and could not be
-  // cut.
+  // cut; and a queue that was closed has no need to look.
   constexpr std::uint64_t kNoMore = std::numeric_limits<std::uint64_t>::max();
   if (active_) {
-    put_journal_place(txn, {active_->number(), is_doubtful_ ? kNoMore : active_end_});
+    put_journal_place(txn, {active_->number(), is_doubtful_ || is_last_ ? kNoMore : active_end_});
   }
   const int code = txn.commit();
   txn_.reset();

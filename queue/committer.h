@@ -138,6 +138,7 @@ class Committer {
   std::shared_ptr<SegmentFile> active_;  // the shared segment written to; null until needed
   std::uint64_t active_end_ = 0;
   bool is_doubtful_ = false;  // a sync of it has failed for want of room
+  bool is_last_ = false;      // nothing comes behind the next checkpoint
   std::vector<Store::Waiting> waiting_;
   std::vector<std::uint64_t> emptied_;  // segments whose files go after the answers
   std::vector<std::uint64_t> retired_;  // not written to any more; may be empty already

@@ -108,8 +108,9 @@ base::Status read_journal(SegmentDirectory& segments, std::string_view uuid, Jou
     const auto bytes = read_octets(*file, place.offset, kFrameHead);
     if (!bytes) return bytes.error();
     const auto head = decode_head(*bytes, uuid, place.segment, place.offset);
+    if (!head) return base::Ok{};
     // The sizes are of the head, which is sealed, but not yet of a file that has them.
-    if (!head || head->bodies_size > file->size() || head->frame_size() > file->size()) break;
+    if (head->bodies_size > file->size() || head->frame_size() > file->size()) break;
     const auto whole = is_whole(*file, place.offset, *head);
     if (!whole) return whole.error();
     if (!*whole) break;
@@ -120,10 +121,8 @@ base::Status read_journal(SegmentDirectory& segments, std::string_view uuid, Jou
     if (!changes(*log)) return base::Ok{};
     place.offset += head->frame_size();
   }
-  if (const std::uint64_t size = file->size(); size > place.offset) {
-    base::log_info("queue drops what was not written to its end",
-                   {{"segment", place.segment}, {"octets", size - place.offset}});
-  }
+  base::log_info("queue drops what was not written to its end",
+                 {{"segment", place.segment}, {"offset", place.offset}});
   return base::Ok{};
 }
 

@@ -100,6 +100,9 @@ base::Result<Unfinished> replay(const Environment& environment, SegmentDirectory
   Txn txn(environment, Txn::Mode::kWrite);
   auto place = journal_place(txn);
   if (!place) return Unfinished{};
+  // Never given out again, even where its file is gone: a spare has old frames, which are valid for
+  // the number they were written under.
+  segments.reserve_numbers(place->segment);
   Unfinished unfinished;
   const auto read =
       read_journal(segments, environment.uuid(), *place, [&](std::string_view changes) {

@@ -23,6 +23,9 @@ constexpr std::uint8_t kVersion = 1;
 constexpr std::size_t kOpenMax = 64;
 constexpr std::uint64_t kReserveOctets = 16 * base::kMiB;
 constexpr std::uint64_t kOutOfRoomOctets = base::kMiB;
+// One is written to while the other is emptied.
+constexpr std::size_t kSparesMax = 2;
+constexpr std::string_view kSparePrefix = "spare-";
 
 std::string file_name(std::uint64_t number) {
   char name[17];
@@ -39,6 +42,25 @@ std::optional<std::uint64_t> parse_file_name(std::string_view name) {
     number = number << 4 | digit;
   }
   return number;
+}
+
+base::Result<std::vector<std::string>> names_in(const std::string& path) {
+  const auto failed = [&] {
+    return base::error("cannot list the directory " + path + ": " + std::strerror(errno));
+  };
+  DIR* directory = opendir(path.c_str());
+  if (directory == nullptr) return failed();
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = readdir(directory)) {
+    names.emplace_back(entry->d_name);
+    errno = 0;
+  }
+  const int code = errno;
+  closedir(directory);
+  errno = code;
+  if (code != 0) return failed();
+  return names;
 }
 
 constexpr std::size_t kKindAt = 9;
@@ -141,7 +163,14 @@ base::Result<std::shared_ptr<SegmentDirectory>> SegmentDirectory::open(const std
   }
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return base::error("cannot open the directory " + path + ": " + std::strerror(errno));
-  return std::shared_ptr<SegmentDirectory>(new SegmentDirectory(fd, path, uuid, std::move(fault)));
+  const std::shared_ptr<SegmentDirectory> made(
+      new SegmentDirectory(fd, path, uuid, std::move(fault)));
+  auto names = names_in(path);
+  if (!names) return names.error();
+  for (std::string& name : *names) {
+    if (name.starts_with(kSparePrefix)) made->spares_.push_back(std::move(name));
+  }
+  return made;
 }
 
 std::shared_ptr<SegmentFile> SegmentDirectory::create(SegmentKind kind, int& code) {
@@ -149,7 +178,8 @@ std::shared_ptr<SegmentFile> SegmentDirectory::create(SegmentKind kind, int& cod
   const std::string name = file_name(number);
   code = *fault_ ? (*fault_)(FileCall::kCreate) : 0;
   if (code != 0) return nullptr;
-  const int fd = open_file(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC);
+  int fd = kind == SegmentKind::kShared ? take_spare(name) : -1;
+  if (fd < 0) fd = open_file(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC);
   code = fd < 0 ? errno : 0;
   if (code != 0) return nullptr;
   auto file = std::make_shared<SegmentFile>(fd, number, kind, fault_);
@@ -159,7 +189,31 @@ std::shared_ptr<SegmentFile> SegmentDirectory::create(SegmentKind kind, int& cod
     return nullptr;
   }
   created_.store(true);
+  if (kind == SegmentKind::kShared) {
+    const std::lock_guard lock(mutex_);
+    shared_.insert(number);
+  }
   return file;
+}
+
+// -1: there is none, or it cannot be had.
+int SegmentDirectory::take_spare(const std::string& name) {
+  std::string spare;
+  {
+    const std::lock_guard lock(mutex_);
+    if (spares_.empty()) return -1;
+    spare = std::move(spares_.back());
+    spares_.pop_back();
+  }
+  const int code = *fault_ ? (*fault_)(FileCall::kRename) : 0;
+  if (code == 0 && renameat(fd_, spare.c_str(), fd_, name.c_str()) == 0) {
+    const int fd = open_file(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0) return fd;
+    unlinkat(fd_, name.c_str(), 0);
+    return -1;
+  }
+  unlinkat(fd_, spare.c_str(), 0);
+  return -1;
 }
 
 base::Result<std::shared_ptr<SegmentFile>> SegmentDirectory::find(std::uint64_t number) {
@@ -174,18 +228,25 @@ base::Result<std::shared_ptr<SegmentFile>> SegmentDirectory::find(std::uint64_t 
       recent_.splice(recent_.begin(), recent_, known->second);
       return recent_.front();
     }
+    ++opening_;
   }
   const int fd = open_file(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return failed(std::strerror(errno));
+  if (fd < 0) {
+    const int code = errno;
+    const std::lock_guard lock(mutex_);
+    --opening_;
+    return failed(std::strerror(code));
+  }
   char header[kSegmentHeader] = {};
   const bool whole = pread(fd, header, sizeof header, 0) == static_cast<ssize_t>(sizeof header);
   const bool own = header[kKindAt] == static_cast<char>(SegmentKind::kOwn);
   const SegmentKind kind = own ? SegmentKind::kOwn : SegmentKind::kShared;
   auto file = std::make_shared<SegmentFile>(fd, number, kind, fault_);
+  const std::lock_guard lock(mutex_);
+  --opening_;
   if (!whole || std::string_view(header, sizeof header) != make_header(kind, uuid_, number)) {
     return failed("its header is damaged, or it belongs to another queue");
   }
-  const std::lock_guard lock(mutex_);
   // Unlinked since it was opened: whoever asked may read it, but it is not kept open.
   if (struct stat status{}; fstat(fd, &status) != 0 || status.st_nlink == 0) return file;
   if (const auto known = open_.find(number); known != open_.end()) return *known->second;
@@ -225,10 +286,42 @@ void SegmentDirectory::remove(std::uint64_t number) {
                       {{"segment", number}, {"reason", std::strerror(code)}});
   }
   const std::lock_guard lock(mutex_);
+  shared_.erase(number);
   const auto known = open_.find(number);
   if (known == open_.end()) return;
   recent_.erase(known->second);
   open_.erase(known);
+}
+
+void SegmentDirectory::retire(std::uint64_t number) {
+  if (!make_spare(number)) remove(number);
+}
+
+// Whoever still read it would read what is written over it: nobody may have it open, nor be about
+// to. Under one lock with the name's going, so that nobody begins to.
+bool SegmentDirectory::make_spare(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  if (!shared_.contains(number) || spares_.size() >= kSparesMax || opening_ > 0) return false;
+  if (const auto known = open_.find(number); known != open_.end()) {
+    if (known->second->use_count() > 1) return false;
+    recent_.erase(known->second);
+    open_.erase(known);
+  }
+  const std::string name = file_name(number);
+  std::string spare = std::string(kSparePrefix) + name;
+  const int code = *fault_ ? (*fault_)(FileCall::kRename) : 0;
+  if (code != 0 || renameat(fd_, name.c_str(), fd_, spare.c_str()) != 0) return false;
+  shared_.erase(number);
+  spares_.push_back(std::move(spare));
+  return true;
+}
+
+bool SegmentDirectory::remove_spares() {
+  const std::lock_guard lock(mutex_);
+  if (spares_.empty()) return false;
+  for (const std::string& spare : spares_) unlinkat(fd_, spare.c_str(), 0);
+  spares_.clear();
+  return true;
 }
 
 std::uint64_t SegmentDirectory::file_size(std::uint64_t number) const {
@@ -253,34 +346,22 @@ SegmentDirectory::Room SegmentDirectory::room() const {
           std::min<std::uint64_t>(kReserveOctets, status.f_blocks * unit / 8)};
 }
 
-bool SegmentDirectory::has_room(std::uint64_t octets) const {
-  const Room now = room();
-  return now.free >= octets + now.reserve;
+bool SegmentDirectory::has_room(std::uint64_t octets) {
+  const auto is_enough = [octets](const Room& now) { return now.free >= octets + now.reserve; };
+  return is_enough(room()) || (remove_spares() && is_enough(room()));
 }
 
-bool SegmentDirectory::has_ample_room() const {
-  const Room now = room();
-  return now.free >= now.reserve + now.reserve / 2;
-}
+bool SegmentDirectory::has_ample_room() { return has_room(room().reserve / 2); }
 
 bool SegmentDirectory::is_out_of_room() const { return room().free < kOutOfRoomOctets; }
 
 base::Result<std::vector<std::uint64_t>> SegmentDirectory::list() const {
-  const auto failed = [&] {
-    return base::error("cannot list the directory " + path_ + ": " + std::strerror(errno));
-  };
-  DIR* directory = opendir(path_.c_str());
-  if (directory == nullptr) return failed();
+  const auto names = names_in(path_);
+  if (!names) return names.error();
   std::vector<std::uint64_t> numbers;
-  errno = 0;
-  while (const dirent* entry = readdir(directory)) {
-    if (const auto number = parse_file_name(entry->d_name)) numbers.push_back(*number);
-    errno = 0;
+  for (const std::string& name : *names) {
+    if (const auto number = parse_file_name(name)) numbers.push_back(*number);
   }
-  const int code = errno;
-  closedir(directory);
-  errno = code;
-  if (code != 0) return failed();
   std::sort(numbers.begin(), numbers.end());
   return numbers;
 }

@@ -1,8 +1,13 @@
 // Segment files: where the bytes of messages lie, in `segments/` of the queue's directory, named by
 // their number in 16 hexadecimal digits. A shared segment takes small messages one behind the other
 // and is written by the committer only; an own segment holds one large message and is written by
-// its session until it is submitted. Bytes are never changed once written. What a segment holds is
-// known by the database alone; the file has a header that says whose it is, and then bytes.
+// its session until it is submitted. Bytes are never changed while a message refers to them. What a
+// segment holds is known by the database alone; the file has a header that says whose it is, and
+// then bytes.
+//
+// A shared segment that is empty is kept as a spare, `spare-` and a number, and becomes the next
+// one: a sync of blocks that are there already costs half of one of a file that grows
+// (docs/decisions/0032-spare-segments.md).
 #pragma once
 
 #include <sys/uio.h>
@@ -13,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -69,20 +75,25 @@ class SegmentDirectory {
                                                               FaultHook fault);
   ~SegmentDirectory();
 
-  // A new file with its header, numbered past all there are; null with `code` set on error.
+  // A file with its header, numbered past all there are; null with `code` set on error. A shared one
+  // may be a spare, which has old bytes behind its header.
   std::shared_ptr<SegmentFile> create(SegmentKind kind, int& code);
   // For reading (and cutting); a bounded number of them is kept open. Error: missing, not ours.
   base::Result<std::shared_ptr<SegmentFile>> find(std::uint64_t number);
   // Whoever has it open goes on reading. A failure is logged; the next start removes it.
   void remove(std::uint64_t number);
+  // Of a segment nobody refers to any more: a spare where it may be one and nobody has it open, and
+  // else removed.
+  void retire(std::uint64_t number);
   // In octets; 0 where there is none.
   [[nodiscard]] std::uint64_t file_size(std::uint64_t number) const;
   // fsync of the directory where files were created since the last time. 0 or an errno.
   int sync_names();
-  // Is there room on disk for `octets` and the reserve that is left for the database?
-  [[nodiscard]] bool has_room(std::uint64_t octets) const;
+  // Is there room on disk for `octets` and the reserve that is left for the database? Spares go
+  // where there is not.
+  [[nodiscard]] bool has_room(std::uint64_t octets);
   // The same with half a reserve more: so that "full" does not come and go with every message.
-  [[nodiscard]] bool has_ample_room() const;
+  [[nodiscard]] bool has_ample_room();
   // Is there next to nothing left, so that any write may fail for that?
   [[nodiscard]] bool is_out_of_room() const;
 
@@ -99,6 +110,9 @@ class SegmentDirectory {
   // openat() that closes what nobody uses where too many files are open. -1 with errno.
   int open_file(const std::string& name, int flags);
   bool forget_oldest();
+  int take_spare(const std::string& name);
+  bool make_spare(std::uint64_t number);
+  bool remove_spares();
   SegmentDirectory(int fd, std::string path, std::string uuid, FaultHook fault);
 
   const int fd_;
@@ -111,6 +125,9 @@ class SegmentDirectory {
   using Recent = std::list<std::shared_ptr<SegmentFile>>;  // most recently used first
   Recent recent_;
   std::unordered_map<std::uint64_t, Recent::iterator> open_;
+  std::size_t opening_ = 0;          // calls of find() that are between name and open_
+  std::set<std::uint64_t> shared_;   // made since the start
+  std::vector<std::string> spares_;  // names
 };
 
 }  // namespace queue

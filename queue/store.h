@@ -160,6 +160,7 @@ enum class FileCall : std::uint8_t {
   kCreate,  // a new segment file
   kRemove,  // unlink of one
   kCut,     // ftruncate of one
+  kRename,  // of one that becomes a spare, or is no longer one
 };
 using FaultHook = std::function<int(FileCall)>;
 

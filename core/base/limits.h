@@ -70,7 +70,7 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(checkpoint_interval, kMilliseconds, 200, "between two commits of the queue's database; the journal keeps") \
   X(recent_octets, kOctets, 16 * kMiB, "new messages kept in memory, to leave without being read back") \
   X(pending_octets, kOctets, 256 * kMiB, "waiting for the disk; past it MAIL gets 452 4.3.1")      \
-  X(segment_size, kOctets, 256 * kMiB, "a segment file is closed when it is this long")            \
+  X(segment_size, kOctets, 32 * kMiB, "a segment file is closed when it is this long")             \
   X(queue_map_size, kOctets, 64 * kGiB, "address space of the queue's database, not memory")       \
   X(queue_list, kCount, 1000, "rows of one answer of `queue list`")                                \
   X(queue_window, kCount, 1000, "waiting deliveries of a destination in memory; others are on disk") \

@@ -38,7 +38,7 @@ struct Promises {
 class Injection : public StoreTest {
  protected:
   Injection() {
-    limits_.segment_size = 64 * base::kKiB;
+    limits_.segment_size = 16 * base::kKiB;
     limits_.queue_map_size = 16 * base::kMiB;
     limits_.checkpoint_interval = 1;  // checkpoints are among what fails
     limits_.body_memory = 16 * base::kKiB;
@@ -231,12 +231,12 @@ TEST_P(WhateverFails, WhatWasAnsweredIsThere) {
   }
   printf(
       "%s: %d N tried; failed: %d writes, %d syncs, %d commits, %d table changes, %d creations, "
-      "%d removals; %d messages copied forward meanwhile\n",
+      "%d removals, %d renames; %d messages copied forward meanwhile\n",
       GetParam() ? "from then on" : "once", runs, by_call[0], by_call[1], by_call[2], by_call[3],
-      by_call[4], by_call[5], moved_);
+      by_call[4], by_call[5], by_call[static_cast<int>(FileCall::kRename)], moved_);
   EXPECT_GT(moved_, 0);
   for (const FileCall call : {FileCall::kWrite, FileCall::kSync, FileCall::kCommit, FileCall::kMap,
-                              FileCall::kCreate, FileCall::kRemove}) {
+                              FileCall::kCreate, FileCall::kRemove, FileCall::kRename}) {
     EXPECT_GT(by_call[static_cast<int>(call)], 0) << static_cast<int>(call);
   }
 }

@@ -59,6 +59,18 @@ class Journal : public StoreTest {
     std::ifstream in(segment_file(), std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
+  // Where the last whole frame ends; behind it the page is filled up.
+  [[nodiscard]] std::uint64_t journal_end() const {
+    const std::string bytes = segment_bytes();
+    const std::string uuid = bytes.substr(16, 16);  // of the header of the segment
+    std::uint64_t end = kSegmentHeader;
+    while (bytes.size() >= end + kFrameHead) {
+      const auto head = decode_head(bytes.substr(end, kFrameHead), uuid, 1, end);
+      if (!head) break;
+      end += head->frame_size();
+    }
+    return end;
+  }
 
   bool in_memory_ = false;
   std::string root_;
@@ -164,11 +176,10 @@ TEST_F(Journal, TornAnywhereItIsAsLongAsItIsWhole) {
   std::vector<std::pair<base::Id, std::uint64_t>> messages;  // and the end of its frame
   for (std::uint32_t i = 0; i < 3; ++i) {
     const base::Id id = submit_text("p", random_text(60, i));
-    messages.emplace_back(id, fs::file_size(segment_file()));
+    messages.emplace_back(id, journal_end());
   }
   crash();
-  const std::string whole = segment_bytes();
-  ASSERT_EQ(whole.size(), messages.back().second);
+  const std::string whole = segment_bytes().substr(0, messages.back().second);
   for (std::uint64_t size = kSegmentHeader; size <= whole.size(); ++size) {
     restore();
     std::ofstream(segment_file(), std::ios::binary | std::ios::trunc) << whole.substr(0, size);
@@ -187,11 +198,11 @@ TEST_F(Journal, AFlippedBitEndsIt) {
   std::vector<std::pair<base::Id, std::uint64_t>> messages;
   for (std::uint32_t i = 0; i < 3; ++i) {
     const base::Id id = submit_text("p", random_text(60, i));
-    messages.emplace_back(id, fs::file_size(segment_file()));
+    messages.emplace_back(id, journal_end());
   }
   crash();
   const std::string whole = segment_bytes();
-  for (std::uint64_t at = kSegmentHeader; at < whole.size(); ++at) {
+  for (std::uint64_t at = kSegmentHeader; at < messages.back().second; ++at) {
     restore();
     std::string bytes = whole;
     bytes[at] = static_cast<char>(bytes[at] ^ (1 << (at % 8)));
@@ -275,7 +286,7 @@ TEST_F(Journal, ABodyIsNeverTakenForAFrame) {
   FrameHead head;
   head.changes_size = log.size();
   head.changes_crc = checksum(0, log);
-  const std::uint64_t place = fs::file_size(segment_file()) + kFrameHead;
+  const std::uint64_t place = journal_end() + kFrameHead;
   const std::string forged = encode_head(head, std::string(16, '\0'), 1, place) + log;
   const base::Id second = submit_text("", forged);
   EXPECT_EQ(store_->find(second)->body.content_offset, place);
@@ -287,6 +298,66 @@ TEST_F(Journal, ABodyIsNeverTakenForAFrame) {
   EXPECT_FALSE(decode_head(forged.substr(0, kFrameHead), std::string(16, 'u'), 1, place));
   EXPECT_FALSE(decode_head(forged.substr(0, kFrameHead), std::string(16, '\0'), 1, place + 1));
   EXPECT_TRUE(decode_head(forged.substr(0, kFrameHead), std::string(16, '\0'), 1, place));
+}
+
+// A spare has the frames of its life before behind what is written to it in this one.
+TEST_F(Journal, OldFramesOfASpareAreNotTakenUp) {
+  limits_.segment_size = 64 * base::kKiB;
+  open();
+  std::vector<base::Id> old;
+  for (std::uint32_t i = 0; i < 8; ++i) old.push_back(submit_text("p", random_text(6'000, i)));
+  for (const base::Id& id : old) ASSERT_EQ(finish(id), Failure::kNone);
+  (void)store_->list({});  // now it is empty, and more than half as long as a segment gets
+  ASSERT_EQ(segment_files("spare-"), 1U);
+  ASSERT_EQ(segment_files(), 0U);
+  // Closed and opened: the number is not given out again, or its old frames would be valid.
+  open();
+  const base::Id id = submit_text("p", random_text(6'000, 0));
+  EXPECT_EQ(store_->find(id)->body.segment, 2U);
+  EXPECT_EQ(segment_files("spare-"), 0U);
+  EXPECT_GT(fs::file_size(segment_file()), 8 * 6'000U);
+  crash();
+  open();
+  EXPECT_EQ(store_->message_count(), 1U);
+  EXPECT_EQ(read_back(id), "p" + random_text(6'000, 0));
+  for (const base::Id& gone : old) EXPECT_FALSE(store_->find(gone));
+  EXPECT_EQ(store_->check(nullptr).damaged, 0U);
+}
+
+// Whoever reads a message that is removed meanwhile must not come to read another one.
+TEST_F(Journal, WhatIsBeingReadBecomesNoSpare) {
+  limits_.segment_size = 64 * base::kKiB;
+  open();
+  std::vector<base::Id> ids;
+  for (std::uint32_t i = 0; i < 8; ++i) ids.push_back(submit_text("p", random_text(6'000, i)));
+  (void)store_->list({});
+  const auto reader = store_->open_content(*store_->find(ids[0]));
+  ASSERT_TRUE(reader.ok());
+  for (const base::Id& id : ids) ASSERT_EQ(finish(id), Failure::kNone);
+  (void)store_->list({});
+  EXPECT_EQ(segment_files(), 0U);
+  EXPECT_EQ(segment_files("spare-"), 0U);
+  for (std::uint32_t i = 0; i < 8; ++i) submit_text("q", random_text(6'000, 99 + i));
+  std::string text(6'001, '\0');
+  ASSERT_TRUE((*reader)->read(0, text).ok());
+  EXPECT_EQ(text, "p" + random_text(6'000, 0));
+}
+
+TEST_F(Journal, SparesGoWhereRoomIsShort) {
+  limits_.segment_size = 64 * base::kKiB;
+  open();
+  const base::Id id = submit_text("p", random_text(50'000, 1));
+  ASSERT_EQ(finish(id), Failure::kNone);
+  (void)store_->list({});
+  ASSERT_EQ(segment_files("spare-"), 1U);
+  auto segments = SegmentDirectory::open(queue_directory() + "/segments", "0123456789abcdef", {});
+  ASSERT_TRUE(segments.ok());
+  EXPECT_TRUE((*segments)->has_room(1));
+  EXPECT_EQ(segment_files("spare-"), 1U);
+  EXPECT_FALSE((*segments)->has_room(1ULL << 60));
+  EXPECT_EQ(segment_files("spare-"), 0U);
+  // The store does not know that it is gone, and makes a new one.
+  EXPECT_EQ(read_back(submit_text("p", "text")), "ptext");
 }
 
 TEST(ChangeLog, AnythingElseIsRefused) {

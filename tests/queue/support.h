@@ -101,10 +101,11 @@ class StoreTest : public testing::Test {
     return Store::open(std::move(options));
   }
   [[nodiscard]] virtual std::string queue_directory() const { return directory_.path() + "/queue"; }
-  [[nodiscard]] std::size_t segment_files() const {
+  // Those whose name begins so; spares by "spare-".
+  [[nodiscard]] std::size_t segment_files(const std::string& name = "0") const {
     std::size_t n = 0;
     for (const auto& entry : std::filesystem::directory_iterator(queue_directory() + "/segments")) {
-      n += entry.is_regular_file() ? 1 : 0;
+      n += entry.path().filename().string().starts_with(name) ? 1 : 0;
     }
     return n;
   }

@@ -91,6 +91,7 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   X(reply_line, kOctets, 4096, "a line of a smarthost's reply; RFC 5321 allows 512")               \
   X(reply_lines, kCount, 128, "lines of one reply")                                                \
   X(smarthost_connections_total, kCount, 1024, "at once to all smarthosts; dead ones get half of it")\
+  X(pipelined_content, kOctets, 128 * kKiB, "a message up to this goes along with its envelope where BDAT is offered; 0: none does") \
   X(smarthost_idle, kMilliseconds, 2 * kSecond, "a connection without mail waits so long, then QUIT")\
   X(smarthost_connections, kCount, 64, "upper bound of a smarthost's `connections`")               \
   /* Tickets */                                                                                   \

@@ -338,6 +338,8 @@ std::string ClientMachine::take_output() {
 
 bool ClientMachine::has_output() const { return !state_->out.empty(); }
 
+std::size_t ClientMachine::output_octets() const { return state_->out.size(); }
+
 ClientMachine::Waiting ClientMachine::waiting() const {
   if (state_->stage != State::Stage::kDialogue || state_->expected.empty())
     return Waiting::kNothing;

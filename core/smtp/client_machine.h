@@ -25,6 +25,9 @@ struct ClientOptions {
   std::string username;                  // "" for no AUTH
   std::string password;
   bool allow_auth_in_plaintext = false;  // only tls = none towards loopback
+  // Content up to so many octets goes along with the envelope, one group of commands, where the
+  // server takes BDAT and groups (RFC 3030 section 4.2); larger content waits for its replies.
+  std::uint64_t pipelined_content = 0;
 };
 
 // ---- Actions. -----------------------------------------------------------------------------------
@@ -107,6 +110,7 @@ class ClientMachine {
 
   [[nodiscard]] std::string take_output();
   [[nodiscard]] bool has_output() const;
+  [[nodiscard]] std::size_t output_octets() const;
 
   // Which time limit of the table runs now.
   enum class Waiting { kNothing, kGreeting, kReply, kDataReply, kDataEnd };

@@ -80,6 +80,7 @@ void State::send_message(const mail::Envelope& envelope,
   stage = Stage::kDialogue;
   // Chunks can only be sent one behind the other where replies need not be waited for.
   message->chunking = offers.chunking && offers.pipelining;
+  message->pipelined = message->chunking && size <= options.pipelined_content;
   message->envelope_replies_left = 1 + recipients.size();
   const bool utf8_somewhere =
       !base::is_ascii(envelope.mail_from) ||
@@ -90,6 +91,7 @@ void State::send_message(const mail::Envelope& envelope,
     plan(rcpt_command(recipients[i], offers), Said::kRcpt, i);
   if (!message->chunking) plan("DATA", Said::kData);
   pump();
+  if (message->pipelined) stage = Stage::kContent;
 }
 
 void State::on_mail(const Expected&, Reply& reply) {
@@ -97,6 +99,7 @@ void State::on_mail(const Expected&, Reply& reply) {
     if (reply.code < 400) return protocol_error(reply, "the reply to MAIL makes no sense");
     decide(reply, false, false);
     message->failed = true;
+    stage = Stage::kDialogue;
     planned.clear();
     message->envelope_replies_left =
         1 + static_cast<std::size_t>(
@@ -122,10 +125,11 @@ void State::after_envelope_reply() {
   if (std::find(standing.begin(), standing.end(), Standing::kAccepted) == standing.end()) {
     message->failed = true;
     planned.clear();
-    if (expected.empty()) rset();  // else DATA was said already; its reply comes first
+    stage = Stage::kDialogue;
+    if (expected.empty()) rset();  // else DATA or BDAT was said already; its reply comes first
     return;
   }
-  if (message->chunking) stage = Stage::kContent;
+  if (message->chunking && !message->pipelined) stage = Stage::kContent;
 }
 
 void State::on_data(const Expected&, Reply& reply) {

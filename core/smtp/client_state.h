@@ -133,6 +133,7 @@ struct ClientMachine::State {
     std::vector<Standing> standing;
     std::size_t envelope_replies_left = 0;
     bool chunking = false;
+    bool pipelined = false;    // its content goes along with the envelope
     bool failed = false;       // nothing more is wanted of it
     bool content_out = false;  // the whole content and its end are in the output
     std::string chunk;         // gathered, not yet sent

@@ -19,6 +19,7 @@ smtp::ClientOptions client_options(const Settings& settings, const policy::Smart
   options.hostname = settings.hostname;
   options.username = smarthost.username;
   options.password = std::move(password);
+  options.pipelined_content = static_cast<std::uint64_t>(settings.limits.pipelined_content);
   switch (smarthost.tls) {
     case policy::SmarthostTls::kStartTls:
       options.tls = smtp::ClientTls::kStartTls;
@@ -226,7 +227,9 @@ void SmtpDelivery::rest(bool rests) {
 
 SmtpDelivery::Next SmtpDelivery::send_more() {
   while (!content_sent_) {
-    if (!flush() || wire_->stream.output_pending() > kOutputAhead) {
+    // Little is written at once, and goes along with the envelope where that may be.
+    const bool is_much = machine_.output_octets() > kOutputAhead;
+    if ((is_much && !flush()) || wire_->stream.output_pending() > kOutputAhead) {
       restart_timer();
       return Next::kWait;
     }

@@ -451,6 +451,108 @@ TEST(ClientMachine, Chunks) {
   c.next<Ready>();
 }
 
+// ---- Content along with the envelope (RFC 3030 section 4.2) -------------------------------------
+
+const ClientOptions kEager{.hostname = "relay.example.net",
+                           .tls = ClientTls::kNone,
+                           .username = "",
+                           .password = "",
+                           .pipelined_content = 100'000};
+
+TEST(ClientMachine, ContentGoesAlongWithTheEnvelope) {
+  Client c(kEager);
+  c.ready(kChunking);
+  c.send({kTwo[0], kTwo[1]}, 3);
+  EXPECT_TRUE(c.next<SendContent>().chunking);
+  c->content("x\r\n");
+  c->content_end();
+  c.next<NeedReply>();
+  EXPECT_EQ(c.said(),
+            "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nRCPT TO:<e@f.example>\r\n"
+            "BDAT 3 LAST\r\nx\r\n");
+  EXPECT_EQ(c.hears("250 ok\r\n550 5.1.1 no\r\n250 ok\r\n"), "");
+  EXPECT_EQ(c->waiting(), ClientMachine::Waiting::kDataEnd);
+  EXPECT_EQ(c.hears("250 2.0.0 queued\r\n"), "");
+  const auto done = c.next<MessageDone>();
+  EXPECT_EQ(done.recipients[0].reply.str(), "550 5.1.1 no");
+  EXPECT_FALSE(done.recipients[0].from_end_of_data);
+  EXPECT_EQ(done.recipients[1].reply.str(), "250 2.0.0 queued");
+  c.next<Ready>();
+}
+
+TEST(ClientMachine, ContentThatIsLargeOrCannotBeGroupedWaits) {
+  for (const auto& [keywords, size] :
+       {std::pair<std::string, std::uint64_t>{kChunking, 100'001}, {"250-CHUNKING\r\n", 3}}) {
+    Client c(kEager);
+    c.ready(keywords);
+    c.send({kTwo[0]}, size);
+    c.next<NeedReply>();
+  }
+}
+
+// The reply to the content comes whatever was refused before it, and only then RSET may follow.
+TEST(ClientMachine, ContentWentAlongAndNobodyWantsIt) {
+  for (const bool mail_too : {true, false}) {
+    Client c(kEager);
+    c.ready(kChunking);
+    c.send({kTwo[0]}, 3);
+    c.next<SendContent>();
+    c->content("x\r\n");
+    c->content_end();
+    c.said();
+    EXPECT_EQ(c.hears(mail_too ? "451 4.7.1 greylisted\r\n" : "250 ok\r\n"), "");
+    EXPECT_EQ(c.hears(mail_too ? "503 5.5.1 no\r\n" : "451 4.7.1 greylisted\r\n"), "");
+    c.next<NeedReply>();
+    EXPECT_EQ(c.hears("503 5.5.1 no recipients\r\n"), "RSET\r\n");
+    c.hears("250 ok\r\n");
+    const auto done = c.next<MessageDone>();
+    EXPECT_EQ(done.recipients[0].reply.str(), "451 4.7.1 greylisted");
+    EXPECT_FALSE(done.recipients[0].from_end_of_data);
+    c.next<Ready>();
+  }
+}
+
+TEST(ClientMachine, EnvelopeRefusedWhileItsContentIsOnTheWay) {
+  Client c(kEager);
+  c.ready(kChunking);
+  c.send({kTwo[0]}, 70'000);
+  const std::string chunk(65536, 'x');
+  c.next<SendContent>();
+  c->content(chunk);
+  EXPECT_EQ(c.hears("250 ok\r\n550 5.1.1 no\r\n"), "");
+  c.next<NeedReply>();
+  c->content("no longer wanted\r\n");
+  c->content_end();
+  EXPECT_EQ(c.hears("503 5.5.1 no recipients\r\n"), "RSET\r\n");
+  c.hears("250 ok\r\n");
+  EXPECT_EQ(c.next<MessageDone>().recipients[0].reply.str(), "550 5.1.1 no");
+}
+
+TEST(ClientMachine, EnvelopeRefusedBeforeAnyContentWasGiven) {
+  Client c(kEager);
+  c.ready(kChunking);
+  c.send({kTwo[0]}, 3);
+  c.next<SendContent>();
+  EXPECT_EQ(c.hears("550 5.7.1 no\r\n"), "");
+  EXPECT_EQ(c.hears("503 5.5.1 no\r\n"), "RSET\r\n");
+  c.hears("250 ok\r\n");
+  EXPECT_EQ(c.next<MessageDone>().recipients[0].reply.str(), "550 5.7.1 no");
+  c.next<Ready>();
+}
+
+TEST(ClientMachine, ContentWentAlongAndTheConnectionIsLost) {
+  Client c(kEager);
+  c.ready(kChunking);
+  c.send({kTwo[0]}, 3);
+  c->content("x\r\n");
+  c->content_end();
+  c.said();
+  c->closed("reset by peer");
+  const auto done = c.next<MessageDone>();
+  EXPECT_EQ(done.recipients[0].reply.code, 451);
+  EXPECT_NE(done.recipients[0].reply.text.find("may arrive twice"), std::string::npos);
+}
+
 TEST(ClientMachine, EmptyChunk) {
   Client c;
   c.ready(kChunking);

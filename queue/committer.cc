@@ -21,6 +21,9 @@ constexpr auto kProbeInterval = std::chrono::milliseconds(250);
 // How long an outcome may wait for something to go along with, and how many may.
 constexpr auto kPatience = std::chrono::milliseconds(2);
 constexpr std::size_t kPatientMax = 64;
+// How long what somebody waits for may wait for what is expected, and for how much of it.
+constexpr auto kExpectedSoon = std::chrono::microseconds(500);
+constexpr std::size_t kExpectedMax = 8;
 // Pages that a batch may cost beside those of its records: the paths of the trees it touches.
 constexpr std::uint64_t kPagesOfTrees = 32;
 // Changes all over a large database map it bit by bit; between two times of letting go of that.
@@ -121,7 +124,8 @@ void Committer::submit(std::unique_ptr<Work> work) {
   {
     const std::lock_guard lock(mutex_);
     if (queue_.empty()) patient_until_ = Compactor::Clock::now() + kPatience;
-    wakes = is_patient ? queue_.empty() || queue_.size() + 1 == kPatientMax : hurried_ == 0;
+    wakes = is_patient ? queue_.empty() || queue_.size() + 1 == kPatientMax
+                       : hurried_ + 1 == hurried_enough_;
     hurried_ += is_patient ? 0 : 1;
     queue_.push_back(std::move(work));
   }
@@ -131,6 +135,12 @@ void Committer::submit(std::unique_ptr<Work> work) {
 void Committer::on_waiting(Store::OnWaiting callback) {
   const std::lock_guard lock(mutex_);
   on_waiting_ = std::move(callback);
+}
+
+std::shared_ptr<void> Committer::expect() {
+  expected_->fetch_add(1, std::memory_order_relaxed);
+  return {nullptr,
+          [expected = expected_](void*) { expected->fetch_sub(1, std::memory_order_relaxed); }};
 }
 
 void Committer::catch_up() {
@@ -188,6 +198,7 @@ Committer::Works Committer::take() {
     if (now >= end) break;
     wake_.wait_until(lock, end);
   }
+  await_expected(lock);
   Works works;
   std::uint64_t octets = 0;
   const auto count_max = static_cast<std::size_t>(needs_.limits.commit_messages);
@@ -200,6 +211,15 @@ Committer::Works Committer::take() {
     queue_.pop_front();
   }
   return works;
+}
+
+void Committer::await_expected(std::unique_lock<std::mutex>& lock) {
+  const auto expected = static_cast<std::size_t>(expected_->load(std::memory_order_relaxed));
+  if (hurried_ == 0 || expected == 0) return;
+  hurried_enough_ = std::min(hurried_ + expected, kExpectedMax);
+  wake_.wait_until(lock, Compactor::Clock::now() + kExpectedSoon,
+                   [this] { return hurried_ >= hurried_enough_ || stopping_; });
+  hurried_enough_ = 1;
 }
 
 void Committer::commit(Works& works) {

@@ -1,7 +1,7 @@
 // The committer: one thread that takes everything that waits (bounded by limits.commit_messages and
-// limits.commit_octets, never lingering), changes the tables in a transaction, appends bodies and
-// changes to the journal as one frame, syncs it, and then answers. It is the only writer of the
-// database and of shared segments.
+// limits.commit_octets; it lingers only for what is about to come, Store::expect), changes the
+// tables in a transaction, appends bodies and changes to the journal as one frame, syncs it, and
+// then answers. It is the only writer of the database and of shared segments.
 //
 // The transaction stays open over many batches and is committed at a checkpoint: some time after
 // the first of them (limits.checkpoint_interval), or when somebody wants to read the tables as they
@@ -66,6 +66,7 @@ class Committer {
 
   void submit(std::unique_ptr<Work> work);
   void on_waiting(Store::OnWaiting callback);
+  std::shared_ptr<void> expect();
   // Everything answered before the call is in the database when it returns, unless that has no room
   // or the store has failed. Any thread; waits for the committer where it is another one.
   void catch_up();
@@ -92,6 +93,7 @@ class Committer {
   void run();
   using Works = std::vector<std::unique_ptr<Work>>;
   Works take();
+  void await_expected(std::unique_lock<std::mutex>& lock);
   void commit(Works& works);
   void refuse_where_full(const Batch& batch);
   [[nodiscard]] bool map_has_room(std::uint64_t octets, Environment::Reserve reserve) const;
@@ -127,11 +129,13 @@ class Committer {
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Work>> queue_;
   std::size_t hurried_ = 0;                     // of queue_: those that somebody waits for
+  std::size_t hurried_enough_ = 1;              // when there are so many, the thread is woken
   Compactor::Clock::time_point patient_until_;  // then the others have waited long enough
   bool stopping_ = false;
   Store::OnWaiting on_waiting_;
   std::uint64_t wanted_ = 0, caught_up_ = 0;  // calls of catch_up() that came, that were answered
   std::condition_variable caught_up_wake_;
+  std::shared_ptr<std::atomic<int>> expected_ = std::make_shared<std::atomic<int>>(0);
   std::atomic<bool> is_behind_ = false;  // the database does not have all that was answered
 
   // The committer's thread only.

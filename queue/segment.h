@@ -75,8 +75,8 @@ class SegmentDirectory {
                                                               FaultHook fault);
   ~SegmentDirectory();
 
-  // A file with its header, numbered past all there are; null with `code` set on error. A shared one
-  // may be a spare, which has old bytes behind its header.
+  // A file with its header, numbered past all there are; null with `code` set on error. A shared
+  // one may be a spare, which has old bytes behind its header.
   std::shared_ptr<SegmentFile> create(SegmentKind kind, int& code);
   // For reading (and cutting); a bounded number of them is kept open. Error: missing, not ours.
   base::Result<std::shared_ptr<SegmentFile>> find(std::uint64_t number);

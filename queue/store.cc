@@ -160,6 +160,8 @@ std::unique_ptr<Content> Store::begin_content(std::uint64_t octets_expected) {
       static_cast<std::uint64_t>(parts_->options.limits->body_memory), octets_expected);
 }
 
+std::shared_ptr<void> Store::expect() { return parts_->committer->expect(); }
+
 void Store::submit(NewMessage message, OnDone on_done) {
   parts_->enqueue(std::move(message), std::move(on_done));
 }

@@ -210,6 +210,10 @@ class Store {
   enum class Order : std::uint8_t { kRetry, kHold, kRelease, kRemove };
   void order(Order order, const DeliveryName& delivery, std::string reason, OnDone on_done);
 
+  // A message is about to be submitted, as long as this lives: others may wait for it, half a
+  // millisecond at most, to share a sync. Any thread.
+  [[nodiscard]] std::shared_ptr<void> expect();
+
   void on_waiting(OnWaiting callback);  // once, before traffic
 
   // Cheap, no I/O: may MAIL be taken now? kBusy and kFull pass by themselves (room is looked for a

@@ -306,9 +306,10 @@ void Transaction::sign() {
     return;
   }
   // The private-key operation takes a good part of a millisecond: not on the loop. The transaction
-  // is kept alive by the task and touched by nobody else meanwhile.
+  // is kept alive by the task and touched by nobody else meanwhile; it is submitted from there.
   const std::int64_t wall_s = workplace_.clock->wall_ms() / 1000;
-  workplace_.crypto->post([self = shared_from_this(), wall_s, hash = body_hash_->finish()] {
+  workplace_.crypto->post([self = shared_from_this(), wall_s, hash = body_hash_->finish(),
+                           expected = workplace_.store->expect()]() mutable {
     base::Result<std::string> fields = std::string();
     for (const policy::DkimKey& key : self->keys_) {
       auto field = dkim::sign({self->message_.message.domain, key.selector, key.key, wall_s,
@@ -320,12 +321,10 @@ void Transaction::sign() {
       }
       *fields += *field;
     }
-    self->workplace_.loop->post([self, fields = std::move(fields)] {
-      if (fields) {
-        self->commit(*fields);
-        return;
-      }
-      base::log_error("signing failed", {{"id", self->id_.str()}, {"reason", fields.message()}});
+    expected.reset();
+    if (fields) return self->commit(*std::move(fields));
+    base::log_error("signing failed", {{"id", self->id_.str()}, {"reason", fields.message()}});
+    self->workplace_.loop->post([self] {
       self->reply({451, "4.3.0", "the message could not be signed; try again later"});
     });
   });

@@ -204,7 +204,7 @@ void Daemon::State::open() {
   queue_options.metrics = &metrics;
   queue_options.trail_keep_ms = c.queue.trail_ms;
   store = need(queue::Store::open(std::move(queue_options)));
-  crypto = std::make_unique<base::WorkerPool>(std::max<std::size_t>(1, cores / 4));
+  crypto = std::make_unique<base::WorkerPool>(std::max(std::min<std::size_t>(cores, 2), cores / 2));
 
   egress::Workplace outward;
   outward.loop = &egress_loop->loop;

@@ -26,43 +26,31 @@ bool is_field_name(std::string_view text) {
 
 // XXH3, 128 bits: against accidents, not against forgers, for who could change a message in here
 // could change its record as well. It costs a tenth of what SHA-256 does.
-class Digest {
- public:
-  Digest() : state_(XXH3_createState()) {
-    if (state_ == nullptr) throw std::bad_alloc();
-    XXH3_128bits_reset(state_);
-  }
-  ~Digest() { XXH3_freeState(state_); }
-  Digest(const Digest&) = delete;
-  Digest& operator=(const Digest&) = delete;
+std::string octets_of(XXH128_hash_t hash) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, hash);
+  return {reinterpret_cast<const char*>(canonical.digest), sizeof canonical.digest};
+}
 
-  void update(std::string_view bytes) { XXH3_128bits_update(state_, bytes.data(), bytes.size()); }
-  std::string finish() {  // begins anew
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state_));
-    XXH3_128bits_reset(state_);
-    return {reinterpret_cast<const char*>(canonical.digest), sizeof canonical.digest};
-  }
-
- private:
-  XXH3_state_t* state_;
-};
-
-// What the guard remembers of one name: how often it stands there, and all of it. `digest` is only
-// lent.
-std::string field_line(const mail::Headers& headers, std::string_view name, Digest& digest) {
+// Appends what the guard remembers of one name: how often it stands there, and all of it.
+// `occurrences` is only lent.
+void add_field_line(std::string& to, const mail::Headers& headers, std::string_view name,
+                    std::string& occurrences) {
   std::size_t count = 0;
+  occurrences.clear();
   for (const mail::HeaderField& field : headers.fields()) {
     if (!field.is(name)) continue;
     ++count;
-    digest.update(std::to_string(field.raw.size()) + ":");
-    digest.update(field.raw);
+    occurrences += std::to_string(field.raw.size());
+    occurrences += ':';
+    occurrences += field.raw;
   }
-  std::string line = std::string(name) + " " + std::to_string(count);
-  if (count > 0) {
-    line += " " + base::base64url_encode(digest.finish());
-  }
-  return line;
+  to += name;
+  to += ' ';
+  to += std::to_string(count);
+  if (count == 0) return;
+  to += ' ';
+  to += base::base64url_encode(octets_of(XXH3_128bits(occurrences.data(), occurrences.size())));
 }
 
 std::vector<std::string_view> lines_of(std::string_view guard) {
@@ -76,52 +64,67 @@ std::vector<std::string_view> lines_of(std::string_view guard) {
 }  // namespace
 
 struct BodyDigest::State {
-  Digest digest;
+  XXH3_state_t* const digest = XXH3_createState();
+  State() {
+    if (digest == nullptr) throw std::bad_alloc();
+    XXH3_128bits_reset(digest);
+  }
+  ~State() { XXH3_freeState(digest); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 };
 BodyDigest::BodyDigest() : state_(std::make_unique<State>()) {}
 BodyDigest::~BodyDigest() = default;
-void BodyDigest::update(std::string_view bytes) { state_->digest.update(bytes); }
-std::string BodyDigest::finish() { return state_->digest.finish(); }
+void BodyDigest::update(std::string_view bytes) {
+  XXH3_128bits_update(state_->digest, bytes.data(), bytes.size());
+}
+std::string BodyDigest::finish() { return octets_of(XXH3_128bits_digest(state_->digest)); }
 
 std::vector<std::string> protected_fields(const std::vector<std::string>& marker_headers) {
-  std::vector<std::string> fields = {"Auto-Submitted",
-                                     "X-Auto-Response-Suppress",
-                                     "X-Mailer",
-                                     "From",
-                                     "To",
-                                     "Cc",
-                                     "Reply-To",
-                                     "Subject",
-                                     "Date",
-                                     "Message-ID",
-                                     "In-Reply-To",
-                                     "References"};
-  fields.insert(fields.end(), marker_headers.begin(), marker_headers.end());
-  return fields;
+  std::vector<std::string> names = {"auto-submitted",
+                                    "x-auto-response-suppress",
+                                    "x-mailer",
+                                    "from",
+                                    "to",
+                                    "cc",
+                                    "reply-to",
+                                    "subject",
+                                    "date",
+                                    "message-id",
+                                    "in-reply-to",
+                                    "references"};
+  for (const std::string& field : marker_headers) {
+    std::string name = base::ascii_lower(field);
+    if (!is_field_name(name) || names.size() >= kFieldsMax) continue;
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    names.push_back(std::move(name));
+  }
+  return names;
 }
 
 std::string make_guard(const mail::Headers& headers, const std::vector<std::string>& fields,
                        std::string_view body_digest) {
-  std::string guard = std::string(kVersion) + "\n";
-  Digest digest;
-  std::vector<std::string> names;
-  for (const std::string& field : fields) {
-    const std::string name = base::ascii_lower(field);
-    if (!is_field_name(name) || names.size() >= kFieldsMax) continue;
-    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    names.push_back(name);
-    guard += field_line(headers, name, digest) + "\n";
+  std::string guard(kVersion);
+  guard += '\n';
+  std::string occurrences;
+  for (const std::string& name : fields) {
+    add_field_line(guard, headers, name, occurrences);
+    guard += '\n';
   }
-  return guard + std::string(kBodyLine) + base::base64url_encode(body_digest);
+  guard += kBodyLine;
+  return guard += base::base64url_encode(body_digest);
 }
 
 base::Status check_headers(std::string_view guard, const mail::Headers& headers) {
   const auto lines = lines_of(guard);
   if (lines.size() < 2) return base::error("the header guard of the message cannot be read");
-  Digest digest;
+  std::string line;
+  std::string occurrences;
   for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
     const std::string_view name = lines[i].substr(0, lines[i].find(' '));
-    if (field_line(headers, name, digest) != lines[i]) {
+    line.clear();
+    add_field_line(line, headers, name, occurrences);
+    if (line != lines[i]) {
       return base::error("the header field " + std::string(name) +
                          " is not what was submitted; the message is held, please report this");
     }

@@ -13,8 +13,8 @@
 
 namespace policy {
 
-// Auto-Submitted, X-Auto-Response-Suppress, X-Mailer, the configured marker headers, From, To, Cc,
-// Reply-To, Subject, Date, Message-ID, In-Reply-To, References.
+// Auto-Submitted, X-Auto-Response-Suppress, X-Mailer, From, To, Cc, Reply-To, Subject, Date,
+// Message-ID, In-Reply-To, References, the configured marker headers; in small letters, each once.
 std::vector<std::string> protected_fields(const std::vector<std::string>& marker_headers);
 
 // A digest over the body's octets (what follows the empty line), any splits.
@@ -34,7 +34,7 @@ class BodyDigest {
 
 // A compact record for the queue, at most 4 KiB: per protected name how often it stands there and
 // one digest over its occurrences in their order (so an added field is found too), and the body's
-// digest.
+// digest. `fields` are those of protected_fields().
 std::string make_guard(const mail::Headers& headers, const std::vector<std::string>& fields,
                        std::string_view body_digest);
 

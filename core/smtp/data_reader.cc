@@ -1,5 +1,6 @@
 #include "core/smtp/data_reader.h"
 
+#include <bit>
 #include <cstring>
 #include <string>
 
@@ -9,23 +10,23 @@ namespace {
 
 constexpr bool is_plain(char c) { return c != '\r' && c != '\n' && c != '\0'; }
 
-constexpr std::uint64_t kOnes = 0x0101010101010101;
-constexpr std::uint64_t kHighBits = 0x8080808080808080;
-
-// Is one of the eight octets zero? Never misses one; a 0x01 above a zero may be taken for one too,
-// which does not matter where only the question "any?" is asked.
-constexpr std::uint64_t any_zero(std::uint64_t word) { return (word - kOnes) & ~word & kHighBits; }
+// Sixteen octets, compared at once (the vector extension of GCC and Clang): where one is equal, the
+// result has 0xff, and else 0.
+using Octets = unsigned char __attribute__((vector_size(16)));
 
 // The first octet that is not plain, or the end. Nearly all of a message is passed here, so it goes
-// by eight octets where it can.
+// by sixteen octets where it can.
 const char* skip_plain(const char* from, const char* end) {
-  while (static_cast<std::size_t>(end - from) >= sizeof(std::uint64_t)) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, from, sizeof word);
-    if ((any_zero(word) | any_zero(word ^ (kOnes * '\r')) | any_zero(word ^ (kOnes * '\n'))) != 0) {
-      break;
-    }
-    from += sizeof word;
+  static_assert(std::endian::native == std::endian::little, "which octet is first depends on it");
+  while (static_cast<std::size_t>(end - from) >= sizeof(Octets)) {
+    Octets octets;
+    std::memcpy(&octets, from, sizeof octets);
+    const auto odd = (octets == '\r') | (octets == '\n') | (octets == '\0');
+    std::uint64_t half[2];
+    std::memcpy(half, &odd, sizeof half);
+    if (half[0] != 0) return from + std::countr_zero(half[0]) / 8;
+    if (half[1] != 0) return from + 8 + std::countr_zero(half[1]) / 8;
+    from += sizeof octets;
   }
   while (from != end && is_plain(*from)) ++from;
   return from;

@@ -31,10 +31,11 @@ namespace ingress {
 struct Settings {
   std::string hostname;
   base::Limits limits;
-  certs::TlsContext tls;                    // of the listeners; null where none needs it
-  std::int64_t expire_ms = 5 * base::kDay;  // queue.expire
-  bool verification_required = true;        // product rule D10
-  std::vector<std::string> marker_headers;  // product rule O6: the back end's own fields
+  certs::TlsContext tls;                      // of the listeners; null where none needs it
+  std::int64_t expire_ms = 5 * base::kDay;    // queue.expire
+  bool verification_required = true;          // product rule D10
+  std::vector<std::string> marker_headers;    // product rule O6: the back end's own fields
+  std::vector<std::string> protected_fields;  // policy/header_guard.h, with those
   policy::JudgementRules judgement;
 };
 

@@ -299,8 +299,8 @@ void Transaction::judged(const policy::Judgement& judgement) {
 }
 
 void Transaction::sign() {
-  message_.message.guard = policy::make_guard(
-      headers_, policy::protected_fields(settings_->marker_headers), body_digest_->finish());
+  message_.message.guard =
+      policy::make_guard(headers_, settings_->protected_fields, body_digest_->finish());
   if (keys_.empty()) {
     commit({});
     return;
@@ -359,10 +359,15 @@ void Transaction::commit(std::string prefix_above_received) {
                               {"user", client_.username},
                               {"destination", message_.deliveries.front().destination}});
   // The store's last answers come when Ingress, and with it the workplace, is gone; loops stay.
-  workplace_.store->submit(std::move(message_), [self = shared_from_this(),
-                                                 loop = workplace_.loop](queue::Failure failure) {
-    loop->post([self, failure] { self->committed(failure); });
-  });
+  const auto go = [self = shared_from_this()] {
+    self->workplace_.store->submit(std::move(self->message_),
+                                   [self, loop = self->workplace_.loop](queue::Failure failure) {
+                                     loop->post([self, failure] { self->committed(failure); });
+                                   });
+  };
+  // What other sessions submit in this turn of the loop shares a sync with it.
+  if (workplace_.loop->in_loop_thread()) return workplace_.loop->post(go);
+  go();
 }
 
 void Transaction::committed(queue::Failure failure) {

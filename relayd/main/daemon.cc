@@ -16,6 +16,7 @@
 #include "certs/sealer.h"
 #include "core/base/bytes.h"
 #include "core/base/worker_pool.h"
+#include "policy/header_guard.h"
 #include "relayd/admin/server.h"
 #include "relayd/egress/scheduler.h"
 #include "relayd/ingress/ingress.h"
@@ -67,6 +68,7 @@ std::shared_ptr<const ingress::Settings> ingress_settings(const configuration::C
   settings->expire_ms = c.queue.expire_ms;
   settings->verification_required = c.verification.required;
   settings->marker_headers = c.outbound.marker_headers;
+  settings->protected_fields = policy::protected_fields(c.outbound.marker_headers);
   return settings;
 }
 

@@ -24,6 +24,7 @@ from tests.support.smtp import Client, Refused
 
 ROUNDS = 20
 SENDERS = 2  # in each direction
+PAUSE = 0.005  # of a sender between two messages: the Postfix behind has to take them all
 CONNECTIONS = 2       # to the smarthost: the plan's
 HTTP_CONNECTIONS = 8  # to the back end: limits.http_connections
 
@@ -61,6 +62,7 @@ class Sender(threading.Thread):
                 self.attempted += 1
                 client.send(self._sender, self._recipient, content)
                 self.promised.append(marker)
+                time.sleep(PAUSE)
 
 
 def _start_senders(scene):

@@ -210,8 +210,8 @@ class Store {
   enum class Order : std::uint8_t { kRetry, kHold, kRelease, kRemove };
   void order(Order order, const DeliveryName& delivery, std::string reason, OnDone on_done);
 
-  // A message is about to be submitted, as long as this lives: others may wait for it, half a
-  // millisecond at most, to share a sync. Any thread.
+  // A message is about to be submitted, as long as this lives: others may wait for it, a quarter of
+  // a millisecond at most, to share a sync. Any thread.
   [[nodiscard]] std::shared_ptr<void> expect();
 
   void on_waiting(OnWaiting callback);  // once, before traffic

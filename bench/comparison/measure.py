@@ -12,7 +12,7 @@ from tests.support import relaybench
 from tests.support.process import remove_directory, wait_until
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_WARM_UP = 300  # messages
+_WARM_UP_SHARE = 2  # half as many messages as are measured: caches and files are as they stay
 _PATIENCE_SECONDS = 60
 _SAMPLE_SECONDS = 1.0  # a look at 60 processes takes 20 ms, which are the server's loss
 _SETTLE_SECONDS = 0.5  # after the last message; a server has something to clear away
@@ -32,11 +32,13 @@ def measure(side_class, row, world, directory):
     kind, bound = ("http-sink", "--requests") if row.tickets_from(side_class.name) else (
         "sink", "--messages")
     directory.mkdir()
-    with relaybench.Sink(directory, bound, count + _WARM_UP, kind=kind) as sink:
+    warm_up = count // _WARM_UP_SHARE
+    with relaybench.Sink(directory, bound, count + warm_up, kind=kind) as sink:
         side = side_class(directory / side_class.name, row, world, sink.port)
         try:
             side.start()
-            return _measure(side, sink, row, world, directory, count)
+            return _measure(side, sink, world.load_options(row, side.login), directory,
+                            (warm_up, count))
         except Exception as error:
             raise Failed(f"{side.name}, {row.name}: {error}\n{side.log()}") from error
         finally:
@@ -44,20 +46,20 @@ def measure(side_class, row, world, directory):
             remove_directory(directory)
 
 
-def _measure(side, sink, row, world, directory, count):
-    options = world.load_options(row, side.login)
+def _measure(side, sink, options, directory, numbers):
+    warm_up, count = numbers
 
     def load(number, ids):
         return relaybench.Load(side.port, directory / ids, "--messages", number, *options)
 
-    with load(_WARM_UP, "warm-up.sent") as warm_up:
-        _check(warm_up.report(_PATIENCE_SECONDS), _WARM_UP)
-    wait_until(lambda: _taken(sink) >= _WARM_UP, "the warm-up to arrive", every=0.1)
+    with load(warm_up, "warm-up.sent") as first:
+        _check(first.report(_PATIENCE_SECONDS), warm_up)
+    wait_until(lambda: _taken(sink) >= warm_up, "the warm-up to arrive", every=0.1)
 
     with Meter(side.pids()) as meter:
         begin = time.monotonic()
         with load(count, "run.sent") as run:
-            _wait_for_last(run, sink, side, count)
+            _wait_for_last(run, sink, side, numbers)
             seconds = time.monotonic() - begin
             time.sleep(_SETTLE_SECONDS)
     _compare_ids(directory, sink)
@@ -74,7 +76,7 @@ def _taken(sink):
     return counts["messages"] if "messages" in counts else counts["taken"]
 
 
-def _wait_for_last(load, sink, side, count):
+def _wait_for_last(load, sink, side, numbers):
     """Until the sink has ended, which it does with the last message. Asks nobody meanwhile."""
     pids = {"load": [load.pid], "sink": [sink.pid], "server": side.pids()}
     watched = {os.pidfd_open(pid): who for who in pids for pid in pids[who]}
@@ -87,9 +89,9 @@ def _wait_for_last(load, sink, side, count):
             if "server" in who:
                 raise Failed("a process of the server ended")
             if not ended:
-                raise Failed(f"{_taken(sink)} of {count + _WARM_UP} messages arrived, and then "
+                raise Failed(f"{_taken(sink)} of {sum(numbers)} messages arrived, and then "
                              f"none for {_PATIENCE_SECONDS} s")
-            _check(load.report(), count)
+            _check(load.report(), numbers[-1])
             os.close(ended[0])
             del watched[ended[0]]
     finally:

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <mutex>
 #include <thread>
@@ -363,6 +364,15 @@ TEST_F(Basic, SharedSegmentsAreClosedAndRemoved) {
   ASSERT_EQ(finish(id), Failure::kNone);
   open();
   EXPECT_EQ(segment_files(), 0U);
+}
+
+// A moment, and no longer, whether it comes or not.
+TEST_F(Basic, ACommitWaitsForWhatIsExpected) {
+  submit_text("p", "first");
+  const auto expected = store_->expect();
+  const auto begin = std::chrono::steady_clock::now();
+  submit_text("p", "second");
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::microseconds(250));
 }
 
 TEST_F(Basic, EverythingSubmittedIsAnsweredWhenItCloses) {

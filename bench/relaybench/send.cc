@@ -1,7 +1,10 @@
 #include "relaybench/send.h"
 
 #include <netdb.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <deque>
@@ -20,7 +23,8 @@
 namespace relaybench {
 namespace {
 
-constexpr std::int64_t kPaceMs = 10;
+// The shortest time between two looks at who may go: fewer look-ups than messages past that rate.
+constexpr double kPaceSeconds = 50e-6;
 // Permits that were not used are kept for so long.
 constexpr double kBurstSeconds = 0.1;
 // How long the sessions may take to say good-bye when the time is up and nothing comes any more.
@@ -50,6 +54,37 @@ std::string first_line(const std::string& path) {
   }
   return line;
 }
+
+// Fires once, to some microseconds; net::Timer knows milliseconds.
+class FineTimer {
+ public:
+  FineTimer(net::Loop& loop, std::function<void()> on_fire)
+      : fd_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)),
+        watch_(loop, fd_, [this, on_fire = std::move(on_fire)](bool, bool) {
+          std::uint64_t fired = 0;
+          if (::read(fd_, &fired, sizeof fired) == sizeof fired) on_fire();
+        }) {
+    if (fd_ < 0)
+      throw std::runtime_error("cannot make a timer: is the limit of open files reached?");
+    watch_.want(true, false);
+  }
+  ~FineTimer() { ::close(fd_); }
+  FineTimer(const FineTimer&) = delete;
+  FineTimer& operator=(const FineTimer&) = delete;
+
+  void start(double seconds) const {
+    const double wait = std::max(seconds, kPaceSeconds);
+    itimerspec when{};
+    when.it_value.tv_sec = static_cast<time_t>(wait);
+    when.it_value.tv_nsec =
+        static_cast<long>((wait - static_cast<double>(when.it_value.tv_sec)) * 1e9);
+    ::timerfd_settime(fd_, 0, &when, nullptr);
+  }
+
+ private:
+  const int fd_;
+  net::FdWatch watch_;
+};
 
 class Run final : public SendRun {
  public:
@@ -85,7 +120,6 @@ class Run final : public SendRun {
     open_ = sessions_.size();
     for (const auto& session : sessions_) session->start();
     second_.start_ms(base::kSecond);
-    if (options_.rate > 0) pace_.start_ms(kPaceMs);
     if (options_.seconds > 0) end_.start_ms(static_cast<std::int64_t>(options_.seconds * 1000));
     loop.run();
     tally.ended_us = now_us();
@@ -96,7 +130,9 @@ class Run final : public SendRun {
   Permit permit(SendSession& session) override {
     if (stopping || (options_.messages > 0 && given_ >= options_.messages)) return Permit::kNone;
     if (options_.rate > 0) {
+      refill();
       if (tokens_ < 1) {
+        if (parked_.empty()) pace_.start((1 - tokens_) / options_.rate);
         parked_.push_back(&session);
         return Permit::kWait;
       }
@@ -114,17 +150,23 @@ class Run final : public SendRun {
   }
 
  private:
-  void pace() {
+  void refill() {
     const std::uint64_t now = now_us();
     tokens_ += options_.rate * static_cast<double>(now - refilled_us_) / 1e6;
     tokens_ = std::min(tokens_, std::max(1.0, options_.rate * kBurstSeconds));
     refilled_us_ = now;
+  }
+
+  // Each message has its own moment, so that half of a server's load is not all of it for half of
+  // the time.
+  void pace() {
+    refill();
     while (tokens_ >= 1 && !parked_.empty()) {
       SendSession* session = parked_.front();
       parked_.pop_front();
       session->go_on();
     }
-    pace_.start_ms(kPaceMs);
+    if (!parked_.empty()) pace_.start((1 - tokens_) / options_.rate);
   }
 
   void each_second() {
@@ -156,7 +198,8 @@ class Run final : public SendRun {
   std::uint64_t given_ = 0;
   double tokens_ = 0;
   std::uint64_t refilled_us_ = 0;
-  net::Timer pace_, second_, end_, drain_;
+  FineTimer pace_;
+  net::Timer second_, end_, drain_;
 };
 
 }  // namespace

@@ -67,7 +67,7 @@ inline constexpr std::int64_t kDay = 24 * kHour;
   /* Queue */                                                                                     \
   X(commit_messages, kCount, 512, "of one group commit")                                           \
   X(commit_octets, kOctets, 64 * kMiB, "of one group commit")                                      \
-  X(checkpoint_interval, kMilliseconds, 1 * kSecond, "between two commits of the queue's database; the journal keeps") \
+  X(checkpoint_interval, kMilliseconds, 200, "between two commits of the queue's database; the journal keeps") \
   X(recent_octets, kOctets, 16 * kMiB, "new messages kept in memory, to leave without being read back") \
   X(pending_octets, kOctets, 256 * kMiB, "waiting for the disk; past it MAIL gets 452 4.3.1")      \
   X(segment_size, kOctets, 32 * kMiB, "a segment file is closed when it is this long")             \

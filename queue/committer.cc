@@ -143,16 +143,14 @@ std::shared_ptr<void> Committer::expect() {
           [expected = expected_](void*) { expected->fetch_sub(1, std::memory_order_relaxed); }};
 }
 
-void Committer::catch_up() {
-  if (!is_behind_.load(std::memory_order_acquire)) return;
-  if (std::this_thread::get_id() == thread_.get_id()) {
-    (void)checkpoint();
-    return;
-  }
+bool Committer::catch_up() {
+  if (!is_behind_.load(std::memory_order_acquire)) return true;
+  if (std::this_thread::get_id() == thread_.get_id()) return checkpoint() == 0;
   std::unique_lock lock(mutex_);
   const std::uint64_t mine = ++wanted_;
   wake_.notify_one();
   caught_up_wake_.wait(lock, [&] { return caught_up_ >= mine; });
+  return caught_up_well_;
 }
 
 void Committer::run() {
@@ -169,6 +167,7 @@ void Committer::run() {
         remove_emptied();
         lock.lock();
         caught_up_ = wanted_;
+        caught_up_well_ = !is_behind_;
         caught_up_wake_.notify_all();
         return;
       }
@@ -614,6 +613,7 @@ void Committer::checkpoint_where_due() {
   if (wanted == caught_up_) return;
   const std::lock_guard lock(mutex_);
   caught_up_ = wanted;
+  caught_up_well_ = !is_behind_;
   caught_up_wake_.notify_all();
 }
 

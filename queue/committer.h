@@ -67,9 +67,10 @@ class Committer {
   void submit(std::unique_ptr<Work> work);
   void on_waiting(Store::OnWaiting callback);
   std::shared_ptr<void> expect();
-  // Everything answered before the call is in the database when it returns, unless that has no room
-  // or the store has failed. Any thread; waits for the committer where it is another one.
-  void catch_up();
+  // Everything answered before the call is in the database when it returns; false: it is not,
+  // because that has no room or the store has failed. Any thread; waits for the committer where it
+  // is another one.
+  bool catch_up();
   [[nodiscard]] std::uint64_t message_count() const { return messages_.load(); }
 
  private:
@@ -134,6 +135,7 @@ class Committer {
   bool stopping_ = false;
   Store::OnWaiting on_waiting_;
   std::uint64_t wanted_ = 0, caught_up_ = 0;  // calls of catch_up() that came, that were answered
+  bool caught_up_well_ = true;                // what the last answer was
   std::condition_variable caught_up_wake_;
   std::shared_ptr<std::atomic<int>> expected_ = std::make_shared<std::atomic<int>>(0);
   std::atomic<bool> is_behind_ = false;  // the database does not have all that was answered

@@ -269,8 +269,11 @@ std::uint64_t Store::count_before(const Delivery& delivery, std::uint64_t most) 
 
 Store::DuePage Store::due(const std::string& destination, const std::optional<Due>& after,
                           std::size_t rows_max) const {
-  const Txn txn = parts_->read();
-  return list_due(txn, destination, after, rows_max);
+  const bool has_all = parts_->committer->catch_up();
+  const Txn txn(*parts_->environment, Txn::Mode::kRead);
+  DuePage page = list_due(txn, destination, after, rows_max);
+  page.complete = page.complete && has_all;
+  return page;
 }
 
 base::Result<std::vector<Store::Destination>> Store::destinations() const {

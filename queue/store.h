@@ -257,6 +257,7 @@ class Store {
   struct DuePage {
     std::vector<Due> rows;
     bool complete = false;  // nothing is behind them; false also where the database cannot be read
+                            // or has no room for what is in the journal
   };
   // One destination's waiting deliveries in order of due time, at most `rows_max`, starting behind
   // `after` (exclusive). Its time depends on the rows it gives.

@@ -18,6 +18,7 @@ constexpr std::size_t kTellMax = 500;
 constexpr std::size_t kTellLeast = 16;
 constexpr std::size_t kTellingMax = 2000;  // of all lanes, beside the least of each
 constexpr std::int64_t kLookAgainMs = 60'000;
+constexpr std::int64_t kReadAgainMs = 5'000;
 constexpr std::int64_t kWriteAgainMs = 5'000;
 // After a further connection was refused while another one works.
 constexpr std::int64_t kFurtherConnectionMs = 30'000;
@@ -70,7 +71,7 @@ void Lane::kick() {
   if (workplace_.store->health().failure == queue::Failure::kFailed) return;
   const auto next_due_ms = window_.next_due_ms();
   if (!next_due_ms) {
-    if (!window_.complete()) timer_.start_ms(kLookAgainMs);  // the queue cannot be read
+    if (!window_.complete()) timer_.start_ms(kReadAgainMs);  // the queue cannot be read
     return;
   }
   const std::int64_t wall_ms = workplace_.clock->wall_ms();

@@ -422,9 +422,12 @@ struct HandOff::State : std::enable_shared_from_this<State> {
                       {{"id", key.id.str()}, {"destination", destination}});
       schedule.as_before(destination, key);
       one_at_a_time = true;
-      not_before_ms = options.clock->steady_ms() + write_again_ms;
-      write_again_ms = std::min(2 * write_again_ms, kNoRoomMs);
-      no_room_until_ms = options.clock->steady_ms() + kNoRoomMs;
+      const std::int64_t now_ms = options.clock->steady_ms();
+      if (now_ms >= not_before_ms) {  // those that were under way together count once
+        not_before_ms = now_ms + write_again_ms;
+        write_again_ms = std::min(2 * write_again_ms, kNoRoomMs);
+      }
+      no_room_until_ms = now_ms + kNoRoomMs;
     }
     pump();
     finish_stop();

@@ -51,7 +51,7 @@ bool Schedule::wants_turn(Endpoint& endpoint) const {
 std::optional<std::int64_t> Schedule::alarm_of(Endpoint& endpoint) const {
   const auto due_ms = endpoint.window.next_due_ms();
   // Where the disk cannot be read it is looked at again.
-  if (!due_ms && !endpoint.window.complete()) return now_ms_ + base::kMinute;
+  if (!due_ms && !endpoint.window.complete()) return now_ms_ + 5 * base::kSecond;
   const bool is_paused = endpoint.paused != Pause::kNone;
   // Nothing happens before a pause is over, and then only where a ticket is there to ask with.
   if (!due_ms || (is_paused && endpoint.probe)) return std::nullopt;

@@ -17,8 +17,6 @@ constexpr std::uint64_t kOctetsMax = 2 * base::kMiB;
 // After a step, the committer has four times as long for the mail.
 constexpr int kPauseFactor = 4;
 constexpr std::uint64_t kSparse = 4;  // less than one in so many octets lives
-// A sweep reads the whole table of messages: it must be worth that. In limits.segment_size.
-constexpr std::uint64_t kWorth = 1;
 // Living octets of one sweep: the room that the copies take before anything is given back.
 constexpr std::uint64_t kLivingMax = 64 * base::kMiB;
 
@@ -30,9 +28,8 @@ void Compactor::note(const Changes& changes) {
     if (std::find(emptied.begin(), emptied.end(), number) != emptied.end()) continue;
     died_ -= std::min<std::int64_t>(use.octets, 0);
   }
-  if (phase_ != Phase::kNone || died_ < limits_.segment_size * static_cast<std::int64_t>(kWorth)) {
-    return;
-  }
+  // A sweep reads the whole table of messages: it must be worth that.
+  if (phase_ != Phase::kNone || died_ < limits_.segment_size) return;
   phase_ = Phase::kSurvey;
   died_ = 0;
 }
@@ -88,7 +85,7 @@ void Compactor::survey(std::optional<std::uint64_t> active) {
   }
   if (more) return;
   at_.clear();
-  const auto worth = static_cast<std::uint64_t>(limits_.segment_size) * kWorth;
+  const auto worth = static_cast<std::uint64_t>(limits_.segment_size);
   if (sparse_octets_ - sparse_living_ < worth) return finish();
   phase_ = Phase::kCollect;
 }

@@ -223,11 +223,7 @@ base::Result<std::shared_ptr<SegmentFile>> SegmentDirectory::find(std::uint64_t 
   };
   {
     const std::lock_guard lock(mutex_);
-    const auto known = open_.find(number);
-    if (known != open_.end()) {
-      recent_.splice(recent_.begin(), recent_, known->second);
-      return recent_.front();
-    }
+    if (auto file = known(number)) return file;
     ++opening_;
   }
   const int fd = open_file(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -249,14 +245,38 @@ base::Result<std::shared_ptr<SegmentFile>> SegmentDirectory::find(std::uint64_t 
   }
   // Unlinked since it was opened: whoever asked may read it, but it is not kept open.
   if (struct stat status{}; fstat(fd, &status) != 0 || status.st_nlink == 0) return file;
-  if (const auto known = open_.find(number); known != open_.end()) return *known->second;
+  if (auto other = known(number)) return other;
+  handed_out_[number] = file;
+  keep_open(file);
+  return file;
+}
+
+// Under mutex_, as the two below. Null where nobody has it open.
+std::shared_ptr<SegmentFile> SegmentDirectory::known(std::uint64_t number) {
+  if (const auto kept = open_.find(number); kept != open_.end()) {
+    recent_.splice(recent_.begin(), recent_, kept->second);
+    return recent_.front();
+  }
+  const auto handed = handed_out_.find(number);
+  auto file = handed == handed_out_.end() ? nullptr : handed->second.lock();
+  if (file) keep_open(file);
+  return file;
+}
+
+void SegmentDirectory::keep_open(const std::shared_ptr<SegmentFile>& file) {
   recent_.push_front(file);
-  open_[number] = recent_.begin();
+  open_[file->number()] = recent_.begin();
   if (recent_.size() > kOpenMax) {
     open_.erase(recent_.back()->number());
     recent_.pop_back();
   }
-  return file;
+}
+
+void SegmentDirectory::forget(std::uint64_t number) {
+  const auto kept = open_.find(number);
+  if (kept == open_.end()) return;
+  recent_.erase(kept->second);
+  open_.erase(kept);
 }
 
 int SegmentDirectory::open_file(const std::string& name, int flags) {
@@ -287,10 +307,8 @@ void SegmentDirectory::remove(std::uint64_t number) {
   }
   const std::lock_guard lock(mutex_);
   shared_.erase(number);
-  const auto known = open_.find(number);
-  if (known == open_.end()) return;
-  recent_.erase(known->second);
-  open_.erase(known);
+  forget(number);
+  handed_out_.erase(number);
 }
 
 void SegmentDirectory::retire(std::uint64_t number) {
@@ -302,10 +320,10 @@ void SegmentDirectory::retire(std::uint64_t number) {
 bool SegmentDirectory::make_spare(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
   if (!shared_.contains(number) || spares_.size() >= kSparesMax || opening_ > 0) return false;
-  if (const auto known = open_.find(number); known != open_.end()) {
-    if (known->second->use_count() > 1) return false;
-    recent_.erase(known->second);
-    open_.erase(known);
+  forget(number);
+  if (const auto handed = handed_out_.find(number); handed != handed_out_.end()) {
+    if (!handed->second.expired()) return false;
+    handed_out_.erase(handed);
   }
   const std::string name = file_name(number);
   std::string spare = std::string(kSparePrefix) + name;

@@ -110,6 +110,9 @@ class SegmentDirectory {
   // openat() that closes what nobody uses where too many files are open. -1 with errno.
   int open_file(const std::string& name, int flags);
   bool forget_oldest();
+  std::shared_ptr<SegmentFile> known(std::uint64_t number);
+  void keep_open(const std::shared_ptr<SegmentFile>& file);
+  void forget(std::uint64_t number);
   int take_spare(const std::string& name);
   bool make_spare(std::uint64_t number);
   bool remove_spares();
@@ -125,6 +128,8 @@ class SegmentDirectory {
   using Recent = std::list<std::shared_ptr<SegmentFile>>;  // most recently used first
   Recent recent_;
   std::unordered_map<std::uint64_t, Recent::iterator> open_;
+  // Those that somebody may have, whether they are kept open here or not.
+  std::unordered_map<std::uint64_t, std::weak_ptr<SegmentFile>> handed_out_;
   std::size_t opening_ = 0;          // calls of find() that are between name and open_
   std::set<std::uint64_t> shared_;   // made since the start
   std::vector<std::string> spares_;  // names

@@ -343,6 +343,29 @@ TEST_F(Journal, WhatIsBeingReadBecomesNoSpare) {
   EXPECT_EQ(text, "p" + random_text(6'000, 0));
 }
 
+// So many segments are kept open; who still reads one that is not among them counts as well.
+TEST_F(Journal, WhatIsBeingReadBecomesNoSpareWhereManyOthersAreOpen) {
+  limits_.segment_size = 64 * base::kKiB;
+  open();
+  std::vector<base::Id> ids;
+  for (std::uint32_t i = 0; i < 180; ++i) ids.push_back(submit_text("p", random_text(60'000, i)));
+  (void)store_->list({});
+  const auto reader = store_->open_content(*store_->find(ids[0]));
+  ASSERT_TRUE(reader.ok());
+  for (const base::Id& id : ids) ASSERT_FALSE(read_back(id).empty());
+  const auto place = store_->find(ids[0])->body.segment;
+  for (std::size_t i = 0; i < 2; ++i) {  // those that share its segment
+    if (store_->find(ids[i])->body.segment != place) continue;
+    ASSERT_EQ(finish(ids[i]), Failure::kNone);
+  }
+  (void)store_->list({});
+  EXPECT_EQ(segment_files("spare-"), 0U);
+  for (std::uint32_t i = 0; i < 4; ++i) submit_text("q", random_text(60'000, 990 + i));
+  std::string text(60'001, '\0');
+  ASSERT_TRUE((*reader)->read(0, text).ok());
+  EXPECT_TRUE(text == "p" + random_text(60'000, 0));
+}
+
 TEST_F(Journal, SparesGoWhereRoomIsShort) {
   limits_.segment_size = 64 * base::kKiB;
   open();

@@ -358,8 +358,8 @@ void Transaction::commit(std::string prefix_above_received) {
                               {"remote_ip", client_.ip},
                               {"user", client_.username},
                               {"destination", message_.deliveries.front().destination}});
-  // The store's last answers come when Ingress, and with it the workplace, is gone; loops stay. Until
-  // they have ended the workplace is there too.
+  // The store's last answers come when Ingress, and with it the workplace, is gone; loops stay.
+  // Until they have ended the workplace is there too.
   const auto go = [self = shared_from_this()] {
     self->workplace_.store->submit(std::move(self->message_),
                                    [self, loop = self->workplace_.loop](queue::Failure failure) {

@@ -1,7 +1,6 @@
 #include "queue/change_log.h"
 
 #include <optional>
-#include <utility>
 
 #include "queue/record_bytes.h"
 
@@ -13,9 +12,11 @@ constexpr std::uint8_t kRemoval = 0x20;
 constexpr std::uint8_t kTableBits = 0x0f;
 constexpr std::size_t kIdOctets = sizeof(base::Id::bytes);
 
-std::uint8_t mark(std::uint8_t kind, Table table) {
-  return static_cast<std::uint8_t>(kind | static_cast<std::uint8_t>(table));
-}
+struct Change {
+  Table table = Table::kMeta;
+  bool is_put = false;  // else a removal
+  std::string_view key, value;
+};
 
 // nullopt at the end, where in.done(), and at the first octet that is no change.
 std::optional<Change> next_change(Reader& in) {
@@ -36,49 +37,39 @@ std::optional<Change> next_change(Reader& in) {
 
 }  // namespace
 
-void log_put(std::string& log, Table table, std::string_view key, std::string_view value) {
-  Writer out(std::move(log));
-  out.octet(mark(kPut, table));
-  out.text(key);
-  out.text(value);
-  log = out.take();
+std::string log_of(const Draft& draft) {
+  Writer out(draft.octets());
+  for (std::size_t number = 0; number < kTables; ++number) {
+    const auto table = static_cast<std::uint8_t>(number);
+    for (const auto& [key, value] : draft.rows(static_cast<Table>(table))) {
+      out.octet(table | (value ? kPut : kRemoval));
+      out.text(key);
+      if (value) out.text(*value);
+    }
+  }
+  return out.take();
 }
 
-void log_removal(std::string& log, Table table, std::string_view key) {
-  Writer out(std::move(log));
-  out.octet(mark(kRemoval, table));
-  out.text(key);
-  log = out.take();
-}
-
-bool each_change(std::string_view log, const std::function<void(const Change&)>& call) {
-  Reader in(log);
-  while (const auto change = next_change(in)) call(*change);
-  return in.done();
-}
-
-bool redo(Txn& txn, std::string_view log) {
+bool add_log(Draft& draft, std::string_view log) {
   Reader in(log);
   while (const auto change = next_change(in)) {
     if (change->is_put) {
-      txn.put(change->table, change->key, change->value);
+      draft.put(change->table, change->key, change->value);
     } else {
-      txn.remove(change->table, change->key);
+      draft.remove(change->table, change->key);
     }
-    if (txn.error() != 0) return true;
   }
   return in.done();
 }
 
-std::set<base::Id> ids_in(std::string_view log) {
+std::set<base::Id> ids_in(const Draft& draft) {
   std::set<base::Id> ids;
-  each_change(log, [&ids](const Change& change) {
-    const bool is_about_one = change.table == Table::kMessage || change.table == Table::kDelivery ||
-                              change.table == Table::kRecipient;
-    const auto id =
-        is_about_one ? base::Id::from_key(change.key.substr(0, kIdOctets)) : std::nullopt;
-    if (id) ids.insert(*id);
-  });
+  for (const Table table : {Table::kMessage, Table::kDelivery, Table::kRecipient}) {
+    for (const auto& [key, value] : draft.rows(table)) {
+      const auto id = base::Id::from_key(std::string_view(key).substr(0, kIdOctets));
+      if (id) ids.insert(*id);
+    }
+  }
   return ids;
 }
 

@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -33,10 +32,10 @@ constexpr std::uint64_t kOctetsOfMessage = 16 * base::kKiB;
 // in; and so many at once while nothing comes in.
 constexpr std::size_t kForgottenPerChange = 4;
 constexpr std::size_t kForgottenIdle = 500;
-// A checkpoint comes before its time where so much waits for it.
-constexpr std::size_t kPage = 4096;
-constexpr std::array<char, kPage> kZeros{};
-constexpr std::size_t kRedoOctets = 8 * base::kMiB;
+constexpr auto kForgettingPause = std::chrono::milliseconds(100);
+// A checkpoint comes before its time where so much waits for it, and commits wait for one that
+// runs where it is twice as much.
+constexpr std::uint64_t kDraftOctets = 16 * base::kMiB;
 constexpr std::uint64_t kRecentOctets = 32 * base::kMiB;
 
 std::span<NewMessage> messages_of(Work& work) {
@@ -80,9 +79,15 @@ std::span<Work* const> half(std::span<Work* const> batch, bool second) {
 
 Committer::Committer(Needs needs, Unfinished unfinished, std::uint64_t messages)
     : needs_(std::move(needs)),
+      journal_(*needs_.segments, needs_.environment.uuid()),
       compactor_(needs_.environment, *needs_.segments, needs_.limits),
       trail_(needs_.environment, needs_.trail_keep_ms),
-      messages_(messages) {
+      messages_(messages),
+      checkpointer_(needs_.environment, [this] {
+        const std::lock_guard lock(mutex_);
+        is_checkpoint_done_ = true;
+        wake_.notify_one();
+      }) {
   if (base::Metrics* metrics = needs_.metrics) {
     messages_metric_ = &metrics->gauge("relayd_queue_messages", "Messages in the queue");
     messages_metric_->set(static_cast<std::int64_t>(messages));
@@ -100,13 +105,11 @@ Committer::Committer(Needs needs, Unfinished unfinished, std::uint64_t messages)
 
 // What a start had no room for stays in the journal, which goes on behind it.
 void Committer::take_up(Unfinished unfinished) {
-  active_ = std::move(unfinished.file);
-  active_end_ = unfinished.end;
-  redo_ = std::move(unfinished.redo);
+  journal_.take_up(std::move(unfinished.file), unfinished.end);
+  draft_ = std::move(unfinished.draft);
   is_behind_ = true;
   needs_.pressure->set_full("the queue's database has no room for what is in its journal");
-  for (const base::Id& id : ids_in(redo_)) remember(id);
-  txn_.reset();  // a transaction belongs to its thread
+  for (const base::Id& id : ids_in(draft_)) remember(id);
 }
 
 Committer::~Committer() {
@@ -162,13 +165,13 @@ void Committer::run() {
       if (stopping_ && queue_.empty()) {
         lock.unlock();
         is_last_ = true;
-        if (is_behind_ || active_) (void)checkpoint();
-        txn_.reset();  // a transaction belongs to its thread
+        if (is_behind_ || journal_.number()) (void)checkpoint();
         remove_emptied();
         lock.lock();
-        caught_up_ = wanted_;
-        caught_up_well_ = !is_behind_;
-        caught_up_wake_.notify_all();
+        reached_ = wanted_;
+        reached_well_ = !is_behind_;
+        lock.unlock();
+        answer_caught_up();
         return;
       }
     }
@@ -185,18 +188,22 @@ void Committer::run() {
 Committer::Works Committer::take() {
   std::unique_lock lock(mutex_);
   const auto ready = [this] {
-    return stopping_ || hurried_ > 0 || queue_.size() >= kPatientMax || caught_up_ < wanted_;
+    return stopping_ || hurried_ > 0 || queue_.size() >= kPatientMax || is_checkpoint_done_ ||
+           (!running_ && caught_up_ < wanted_);
   };
   // Contents find the disk full in their sessions' threads: look now and then.
   auto until = Compactor::Clock::now() + kProbeInterval * (needs_.pressure->is_full() ? 1 : 4);
   if (may_copy_forward()) until = std::min(until, *compactor_.due());
-  if (is_behind_ && !needs_.pressure->is_poisoned()) until = std::min(until, checkpoint_due_);
+  if (is_behind_ && !running_ && !needs_.pressure->is_poisoned()) {
+    until = std::min(until, checkpoint_due_);
+  }
   while (!ready()) {
     const auto now = Compactor::Clock::now();
     const auto end = queue_.empty() ? until : std::min(until, patient_until_);
     if (now >= end) break;
     wake_.wait_until(lock, end);
   }
+  is_checkpoint_done_ = false;
   await_expected(lock);
   Works works;
   std::uint64_t octets = 0;
@@ -264,17 +271,19 @@ void Committer::remove_emptied() {
     }
     retired_.clear();
   }
+  std::sort(emptied_.begin(), emptied_.end());
+  emptied_.erase(std::unique(emptied_.begin(), emptied_.end()), emptied_.end());
   for (const std::uint64_t number : emptied_) needs_.segments->retire(number);
   emptied_.clear();
 }
 
-// Whether it can be removed shows only when the transaction with what was just written is through.
-void Committer::retire_active() {
-  if (!active_ || checkpoint() != 0) return;  // else it goes on being the journal
-  if (!active_) return;                       // it went with the checkpoint
-  retired_.push_back(active_->number());
-  active_.reset();
-  is_doubtful_ = false;
+// So that the segment can go when it is empty, which shows only when the database has what was just
+// written.
+void Committer::retire_journal() {
+  if (!journal_.number() || checkpoint() != 0) return;  // else it goes on being the journal
+  if (!journal_.number()) return;                       // it went with the checkpoint
+  retired_.push_back(*journal_.number());
+  journal_.leave();
 }
 
 // New messages stay away from the reserves of map and disk; bounces may use half of the map's and
@@ -300,7 +309,7 @@ void Committer::refuse_where_full(const Batch& batch) {
   if (!(refuse_new && taken[0] > 0) && !refuse_bounces) return;
   needs_.pressure->set_full(disk_full ? "the disk of the queue is full"
                                       : "the queue's database has reached limits.queue_map_size");
-  if (disk_full) retire_active();  // so that it can go when it is empty
+  if (disk_full) retire_journal();
   for (Work* work : batch) {
     if (is_new(work) ? refuse_new : refuse_bounces && !messages_of(*work).empty()) {
       work->answer = Failure::kFull;
@@ -309,28 +318,24 @@ void Committer::refuse_where_full(const Batch& batch) {
 }
 
 bool Committer::map_has_room(std::uint64_t octets, Environment::Reserve reserve) const {
-  const std::uint64_t pages = (octets + map_octets_) / needs_.environment.page_size();
+  const std::uint64_t running = running_ ? running_->map_octets : 0;
+  const std::uint64_t pages = (octets + map_octets_ + running) / needs_.environment.page_size();
   return octets == 0 || needs_.environment.has_room(kPagesOfTrees + pages, reserve);
 }
 
 // The journal goes on in a new segment only where the database says so.
-int Committer::ensure_active() {
-  if (is_doubtful_ || active_end_ >= static_cast<std::uint64_t>(needs_.limits.segment_size)) {
-    retire_active();
-    if (active_ && is_doubtful_) return ENOSPC;
+int Committer::ensure_journal() {
+  const bool is_over = journal_.is_doubtful() ||
+                       journal_.end() >= static_cast<std::uint64_t>(needs_.limits.segment_size);
+  if (journal_.number() && !is_over) return 0;
+  JournalWriter::Before before;
+  if (const int code = journal_.go_on(before)) return code;
+  if (const int code = checkpoint()) {
+    journal_.go_back(std::move(before));
+    return code;
   }
-  if (active_) return 0;
-  int code = 0;
-  active_ = needs_.segments->create(SegmentKind::kShared, code);
-  if (!active_) return code;
-  active_end_ = kSegmentHeader;
-  code = active_->sync();  // its header, so that a start that looks for the journal can open it
-  if (code == 0) code = needs_.segments->sync_names();
-  if (code == 0) code = checkpoint();
-  if (code == 0) return 0;
-  needs_.segments->remove(active_->number());
-  active_.reset();
-  return code;
+  if (before.file) retired_.push_back(before.file->number());
+  return 0;
 }
 
 // The trail is written with what it tells of, or not at all: where there is no room for both, the
@@ -339,7 +344,7 @@ void Committer::apply(std::span<Work* const> batch, Try turn) {
   if (batch.empty()) return;
   const auto [code, doing] = attempt(batch, turn);
   if (code == 0) return;
-  txn_.reset();  // with what is not durable; the rest of it is done again
+  snapshot_.reset();  // what has failed once fails for good
   const auto answer = [](std::span<Work* const> works, Failure failure) {
     for (Work* work : works) work->answer = failure;
   };
@@ -356,12 +361,7 @@ void Committer::apply(std::span<Work* const> batch, Try turn) {
     poison(doing, code);
     return answer(batch, Failure::kFailed);
   }
-  if (turn == Try::kFirst) {
-    // LMDB takes pages that were given back only two commits later.
-    if (code == MDB_MAP_FULL && checkpoint() == 0) (void)checkpoint();
-    return apply(batch, Try::kAgain);
-  }
-  if (turn == Try::kAgain) return apply(batch, Try::kUntold);
+  if (turn == Try::kFirst) return apply(batch, Try::kUntold);
   if (batch.size() > 1) {
     apply(half(batch, false), turn);
     apply(half(batch, true), turn);
@@ -381,10 +381,10 @@ Committer::Attempt Committer::attempt(std::span<Work* const> batch, Try turn) {
   Frame frame;
   if (const Attempt placed = place_bodies(batch, frame); placed.code != 0) return placed;
   Changes changes;
-  std::string log;
-  const Attempt changed = change_tables(batch, turn, changes, log);
+  Draft draft;
+  const Attempt changed = change_tables(batch, turn, changes, draft);
   if (changed.code != 0) return changed;
-  if (const Attempt done = make_durable(frame, std::move(log), changes); done.code != 0) {
+  if (const Attempt done = make_durable(frame, std::move(draft), changes); done.code != 0) {
     return done;
   }
   if (turn == Try::kUntold && needs_.trail_keep_ms > 0 && untold_metric_ != nullptr) {
@@ -398,10 +398,6 @@ Committer::Attempt Committer::attempt(std::span<Work* const> batch, Try turn) {
 // written behind them.
 Committer::Attempt Committer::place_bodies(std::span<Work* const> batch, Frame& frame) {
   constexpr const char* kWriting = "writing a segment file";
-  const auto add = [&frame](const std::string& bytes) {
-    if (!bytes.empty()) frame.bodies.push_back({const_cast<char*>(bytes.data()), bytes.size()});
-    frame.bodies_size += bytes.size();
-  };
   bool is_ready = false;
   for (Work* work : batch) {
     for (NewMessage& message : messages_of(*work)) {
@@ -415,7 +411,7 @@ Committer::Attempt Committer::place_bodies(std::span<Work* const> batch, Frame& 
                           ? prefix_crc
                           : checksum_join(prefix_crc, content->crc(), body.content_size);
       if (!std::exchange(is_ready, true)) {
-        if (const int code = ensure_active()) return {code, kWriting};
+        if (const int code = ensure_journal()) return {code, kWriting};
       }
       if (is_own) {
         body.segment = content->file()->number();
@@ -427,12 +423,11 @@ Committer::Attempt Committer::place_bodies(std::span<Work* const> batch, Frame& 
         frame.own.push_back(content->file());
         continue;
       }
-      const std::uint64_t start = active_end_ + kFrameHead;
-      body.segment = active_->number();
-      body.prefix_offset = start + frame.bodies_size;
-      add(message.prefix);
-      body.content_offset = start + frame.bodies_size;
-      if (content != nullptr) add(content->memory());
+      body.segment = *journal_.number();
+      body.prefix_offset = journal_.bodies_begin() + frame.bodies_size;
+      frame.add(message.prefix);
+      body.content_offset = journal_.bodies_begin() + frame.bodies_size;
+      if (content != nullptr) frame.add(content->memory());
       frame.bodies_crc = checksum_join(frame.bodies_crc, body.checksum, body.size());
     }
   }
@@ -440,11 +435,10 @@ Committer::Attempt Committer::place_bodies(std::span<Work* const> batch, Frame& 
 }
 
 Committer::Attempt Committer::change_tables(std::span<Work* const> batch, Try turn,
-                                            Changes& changes, std::string& log) {
-  Txn& txn = open_txn();
+                                            Changes& changes, Draft& draft) {
+  Txn& txn = look(&draft);
   const std::int64_t now_ms = needs_.clock.wall_ms();
   TrailWriter trail(txn, trail_.bucket(), now_ms);
-  txn.log_to(&log);
   if (turn != Try::kUntold && trail_.may_write(txn)) changes.trail = &trail;
   // Forgetting writes pages too: what is tried again for want of room goes without.
   if (turn == Try::kFirst && trail_.is_due(now_ms)) {
@@ -454,69 +448,45 @@ Committer::Attempt Committer::change_tables(std::span<Work* const> batch, Try tu
     work->answer = apply_one(txn, *work, changes);
     if (txn.error() != 0) break;
   }
-  txn.log_to(nullptr);
   changes.trail = nullptr;
-  return {txn.error(), "changing the queue's database"};
+  return {txn.error(), "reading the queue's database"};
 }
 
-Committer::Attempt Committer::make_durable(Frame& frame, std::string log, const Changes& changes) {
-  if (log.empty() && frame.bodies.empty() && frame.own.empty()) {  // nothing has changed
-    if (!is_behind_) txn_.reset();
-    return {};
-  }
+Committer::Attempt Committer::make_durable(Frame& frame, Draft draft, const Changes& changes) {
+  if (draft.empty() && frame.empty()) return {};  // nothing has changed
   int code = 0;
   for (const std::shared_ptr<SegmentFile>& file : frame.own) {
     if (code == 0) code = file->sync();
   }
   if (code == 0 && !frame.own.empty()) code = needs_.segments->sync_names();
   if (code != 0) return {code, "syncing a segment file"};
-  if (active_ && !is_doubtful_) {
-    code = write_frame(frame, log);
+  if (journal_.number() && !journal_.is_doubtful()) {
+    code = journal_.append(frame, log_of(draft));
     if (code == 0) {
-      redo_ += log;
-      add_changes(since_, changes);
-      if (!is_behind_.exchange(true)) {
-        checkpoint_due_ =
-            Compactor::Clock::now() + std::chrono::milliseconds(needs_.limits.checkpoint_interval);
-      }
+      accept(std::move(draft), changes);
       return {};
     }
     if (!is_no_room(code) || !frame.bodies.empty()) return {code, "writing the journal"};
   }
-  const Changes before = since_;
-  add_changes(since_, changes);
-  if (code = checkpoint(); code != 0) since_ = before;
+  if (running_) (void)finish_checkpoint(checkpointer_.wait());
+  const Draft draft_before = draft_;
+  const Changes since_before = since_;
+  accept(std::move(draft), changes);
+  if (code = checkpoint(); code != 0) {
+    draft_ = draft_before;
+    since_ = since_before;
+    is_behind_ = !draft_.empty();
+  }
   return {code, "committing to the queue's database"};
 }
 
-int Committer::write_frame(Frame& frame, std::string& log) {
-  FrameHead head;
-  head.bodies_size = frame.bodies_size;
-  head.bodies_crc = frame.bodies_crc;
-  head.changes_size = log.size();
-  head.changes_crc = checksum(0, log);
-  std::string bytes = encode_head(head, needs_.environment.uuid(), active_->number(), active_end_);
-  std::vector<iovec> pieces;
-  pieces.reserve(frame.bodies.size() + 2);
-  pieces.push_back({bytes.data(), bytes.size()});
-  pieces.insert(pieces.end(), frame.bodies.begin(), frame.bodies.end());
-  pieces.push_back({log.data(), log.size()});
-  // Up to the end of the page: of a file that was there before, it need not be read first.
-  const std::uint64_t end = active_end_ + head.frame_size();
-  pieces.push_back({const_cast<char*>(kZeros.data()), kPage - 1 - (end - 1) % kPage});
-  int code = active_->write(active_end_, std::move(pieces));
-  if (code == 0) {
-    code = active_->sync();
-    // A file system that finds the room only now (thin, or copying on write). What was synced
-    // before is not in doubt, and the segment is not written to again.
-    is_doubtful_ = code != 0;
-  }
-  if (code != 0) {
-    (void)active_->cut(active_end_);  // nothing of it may be found; and its room is given back
-    return code;
-  }
-  active_end_ = end;
-  return 0;
+// What a batch did is durable.
+void Committer::accept(Draft draft, const Changes& changes) {
+  draft_.take(std::move(draft), below(running_ ? &running_->draft : nullptr));
+  add_changes(since_, changes);
+  if (is_behind_.exchange(true)) return;
+  checkpoint_due_ =
+      Compactor::Clock::now() + std::chrono::milliseconds(needs_.limits.checkpoint_interval);
 }
 
 Failure Committer::apply_one(Txn& txn, const Work& work, Changes& changes) {
@@ -577,7 +547,7 @@ void Committer::remember(NewMessage& message) {
 void Committer::remember(const base::Id& id) {
   if (!is_behind_) return needs_.recent.forget(id);  // it was committed at once
   RecentMessages::Entry entry;
-  const Txn& txn = open_txn();
+  const Txn& txn = look(nullptr);
   if (auto message = find_message(txn, id)) {
     entry.message = *std::move(message);
     entry.deliveries = find_deliveries(txn, id);
@@ -588,104 +558,171 @@ void Committer::remember(const base::Id& id) {
   needs_.recent.put(std::move(entry));
 }
 
-// The transaction with all that is durable and not yet in the database. Its error() tells.
-Txn& Committer::open_txn() {
-  if (!txn_) {
-    txn_ = std::make_unique<Txn>(needs_.environment, Txn::Mode::kWrite);
-    redo(*txn_, redo_);
-  }
-  return *txn_;
+// The tables as they are, with all that is durable; changes go to `top`. Its error() tells.
+Txn& Committer::look(Draft* top) {
+  if (!snapshot_) snapshot_ = std::make_unique<Txn>(needs_.environment, Txn::Mode::kRead);
+  snapshot_->lay_over({running_ ? &running_->draft : nullptr, &draft_, top});
+  return *snapshot_;
+}
+
+// Whether a row is in the database and the draft that lies on it; where that cannot be told, it is.
+Draft::IsBelow Committer::below(const Draft* draft) {
+  Txn& txn = look(nullptr);
+  txn.lay_over({.lowest = draft});
+  return [&txn](Table table, std::string_view key) {
+    return txn.get(table, key).has_value() || txn.error() != 0;
+  };
 }
 
 void Committer::checkpoint_where_due() {
+  std::optional<int> result = running_ ? checkpointer_.result() : std::nullopt;
+  const auto is_much = [this](std::uint64_t times) {
+    return draft_.octets() >= times * kDraftOctets ||
+           needs_.recent.uncommitted_octets() >= times * kRecentOctets;
+  };
+  if (running_ && !result && is_much(2)) result = checkpointer_.wait();
+  if (result && finish_checkpoint(*result) == MDB_MAP_FULL) (void)checkpoint();
   std::uint64_t wanted = 0;
   {
     const std::lock_guard lock(mutex_);
     wanted = wanted_;
   }
-  // Nobody but this thread counts caught_up_ up.
-  const bool is_due =
-      is_behind_ && (Compactor::Clock::now() >= checkpoint_due_ || redo_.size() >= kRedoOctets ||
-                     needs_.recent.uncommitted_octets() >= kRecentOctets);
-  const bool is_wanted = is_behind_ && wanted > caught_up_;
-  if ((is_due || is_wanted) && !needs_.pressure->is_poisoned()) (void)checkpoint();
+  const bool is_wanted = wanted > caught_up_;  // nobody but this thread counts that up
+  const bool is_due = Compactor::Clock::now() >= checkpoint_due_ || is_much(1) || is_wanted;
+  if (is_behind_ && !running_ && is_due && !needs_.pressure->is_poisoned()) {
+    (void)(is_spent() ? checkpoint() : begin_checkpoint(false));
+  }
+  if (is_wanted && !running_ && reached_ < wanted) {
+    reached_ = wanted;
+    reached_well_ = !is_behind_;
+  }
   remove_emptied();
-  if (wanted == caught_up_) return;
+  answer_caught_up();
+}
+
+// The segment that is written to is large, and nobody needs what is in it.
+bool Committer::is_spent() {
+  const auto number = journal_.number();
+  if (!number || journal_.end() <= static_cast<std::uint64_t>(needs_.limits.segment_size) / 2) {
+    return false;
+  }
+  const auto row = look(nullptr).get(Table::kSegment, segment_key(*number));
+  const SegmentUse use = (row ? decode_segment(*row) : std::nullopt).value_or(SegmentUse{});
+  const auto since = since_.usage.find(*number);
+  return use.messages + (since == since_.usage.end() ? 0 : since->second.messages) <= 0;
+}
+
+void Committer::answer_caught_up() {
+  if (reached_ == caught_up_) return;
   const std::lock_guard lock(mutex_);
-  caught_up_ = wanted;
-  caught_up_well_ = !is_behind_;
+  caught_up_ = reached_;
+  caught_up_well_ = reached_well_;
   caught_up_wake_.notify_all();
 }
 
-// Everything that is durable goes to the database. 0, or why not: then it stays in the journal and
-// is tried again, unless the store has failed.
-int Committer::checkpoint() {
-  if (needs_.pressure->is_poisoned()) return EIO;
+// Everything that is durable is on its way to the database. With `may_leave` the journal may go on
+// in another segment: nothing may be written before the end. 0, or why not.
+int Committer::begin_checkpoint(bool may_leave) {
   checkpoint_due_ =
       Compactor::Clock::now() + std::chrono::milliseconds(needs_.limits.checkpoint_interval);
-  Txn& txn = open_txn();
-  since_.emptied.clear();
-  const bool is_large = active_end_ > static_cast<std::uint64_t>(needs_.limits.segment_size) / 2;
-  settle_segments(txn, active_number(), is_large, since_);
+  Txn& txn = look(nullptr);
+  txn.lay_over({.top = &draft_});
+  const bool is_large = journal_.end() > static_cast<std::uint64_t>(needs_.limits.segment_size) / 2;
+  settle_segments(txn, journal_.number(), is_large && may_leave, since_);
   // Behind the end of a doubtful segment may lie a frame that was not answered and could not be
   // cut; and a queue that was closed has no need to look.
   constexpr std::uint64_t kNoMore = std::numeric_limits<std::uint64_t>::max();
-  if (active_) {
-    put_journal_place(txn, {active_->number(), is_doubtful_ || is_last_ ? kNoMore : active_end_});
+  if (const auto number = journal_.number()) {
+    put_journal_place(txn,
+                      {*number, journal_.is_doubtful() || is_last_ ? kNoMore : journal_.end()});
   }
-  const int code = txn.commit();
-  txn_.reset();
+  if (const int code = txn.error()) {
+    snapshot_.reset();
+    poison("reading the queue's database", code);
+    return code;
+  }
+  running_ = std::make_unique<Checkpoint>();
+  running_->draft = std::exchange(draft_, {});
+  running_->changes = std::exchange(since_, {});
+  running_->recent = needs_.recent.mark();
+  running_->map_octets = std::exchange(map_octets_, 0);
+  {
+    const std::lock_guard lock(mutex_);
+    running_->wanted = wanted_;
+  }
+  checkpointer_.start(running_->draft);
+  return 0;
+}
+
+// It is in the database, or stays in the journal and is tried again, unless the store has failed.
+int Committer::finish_checkpoint(int code) {
+  snapshot_.reset();
+  const std::unique_ptr<Checkpoint> done = std::move(running_);
+  const auto number = journal_.number();
   if (code != 0) {
+    done->draft.take(std::move(draft_), below(nullptr));
+    draft_ = std::move(done->draft);
+    map_octets_ += done->map_octets;
+    std::erase_if(done->changes.emptied, [&](std::uint64_t n) { return n == number; });
+    since_.emptied.insert(since_.emptied.end(), done->changes.emptied.begin(),
+                          done->changes.emptied.end());
     if (is_no_room_after_all(code)) {
       needs_.pressure->set_full(std::string("the queue's database has no room: ") +
                                 mdb_strerror(code));
+      const std::size_t untold = draft_.forget_puts(Table::kTrail);
+      draft_.forget_puts(Table::kTerm);
+      if (untold_metric_ != nullptr) untold_metric_->add(static_cast<std::int64_t>(untold));
     } else {
       poison("committing to the queue's database", code);
     }
-    return code;
+  } else {
+    compactor_.note(done->changes);
+    for (const std::uint64_t emptied : done->changes.emptied) {
+      emptied_.push_back(emptied);
+      if (number == emptied) journal_.leave();
+    }
+    needs_.recent.committed(done->recent);
+    is_behind_.store(!draft_.empty(), std::memory_order_release);
+    if (checkpoints_metric_ != nullptr) checkpoints_metric_->add();
   }
-  compactor_.note(since_);
-  emptied_.insert(emptied_.end(), since_.emptied.begin(), since_.emptied.end());
-  for (const std::uint64_t number : since_.emptied) {
-    if (active_ && active_->number() == number) active_.reset();
-  }
-  if (!active_) is_doubtful_ = false;
-  since_ = {};
-  redo_.clear();
-  map_octets_ = 0;
-  needs_.recent.committed();
-  is_behind_.store(false, std::memory_order_release);
-  if (checkpoints_metric_ != nullptr) checkpoints_metric_->add();
-  return 0;
+  reached_ = done->wanted;
+  reached_well_ = code == 0;
+  return code;
+}
+
+// All that is durable is in the database when it returns 0; commits wait.
+int Committer::checkpoint() {
+  if (running_) (void)finish_checkpoint(checkpointer_.wait());
+  if (needs_.pressure->is_poisoned()) return EIO;
+  if (const int code = begin_checkpoint(true)) return code;
+  snapshot_.reset();  // so that pages it reads can be used again
+  return finish_checkpoint(checkpointer_.wait());
 }
 
 void Committer::forget_old() {
   const std::int64_t now_ms = needs_.clock.wall_ms();
   if (needs_.pressure->is_poisoned() || !trail_.is_due(now_ms)) return;
+  if (Compactor::Clock::now() < forget_due_) return;
+  forget_due_ = Compactor::Clock::now() + kForgettingPause;
   // Nobody waits for it and nothing is lost with it: it is not in the journal.
-  const bool has_changed = trail_.forget(open_txn(), now_ms, kForgottenIdle);
-  if (has_changed) {
-    (void)checkpoint();
-  } else if (!is_behind_) {
-    txn_.reset();
-  }
+  Draft draft;
+  const bool has_changed = trail_.forget(look(&draft), now_ms, kForgottenIdle);
+  if (snapshot_->error() != 0) return snapshot_.reset();
+  if (!has_changed) return;
+  accept(std::move(draft), {});
+  if (!running_) (void)begin_checkpoint(false);
 }
 
 bool Committer::may_copy_forward() const {
   return compactor_.due() && !needs_.pressure->is_poisoned();
 }
 
-std::optional<std::uint64_t> Committer::active_number() const {
-  if (!active_) return std::nullopt;
-  return active_->number();
-}
-
 void Committer::copy_forward() {
-  const std::vector<Survivor> survivors = compactor_.next(active_number());
+  const std::vector<Survivor> survivors = compactor_.next(journal_.number());
   if (!survivors.empty()) {
     const int code = move(survivors);
     if (code != 0) {
-      txn_.reset();
+      snapshot_.reset();
       compactor_.give_up();
     }
     if (code != 0 && !is_no_room_after_all(code) && !is_no_descriptor(code))
@@ -701,31 +738,26 @@ int Committer::move(const std::vector<Survivor>& survivors) {
   if (!needs_.environment.has_room(kPagesOfTrees + pages, Environment::Reserve::kAll)) {
     return MDB_MAP_FULL;
   }
-  if (const int code = ensure_active()) return code;
+  if (const int code = ensure_journal()) return code;
   Frame frame;
   Changes changes;
-  std::string log;
+  Draft draft;
   std::vector<base::Id> moved;
-  Txn& txn = open_txn();
-  txn.log_to(&log);
+  Txn& txn = look(&draft);
   for (const Survivor& survivor : survivors) {
     const auto now = find_message(txn, survivor.message.id);
     if (!now || now->body.segment != survivor.message.body.segment) continue;
     BodyRef to = now->body;
-    to.segment = active_->number();
-    to.prefix_offset = active_end_ + kFrameHead + frame.bodies_size;
+    to.segment = *journal_.number();
+    to.prefix_offset = journal_.bodies_begin() + frame.bodies_size;
     to.content_offset = to.prefix_offset + to.prefix_size;
-    frame.bodies_size += survivor.bytes.size();
+    frame.add(survivor.bytes);
     frame.bodies_crc = checksum_join(frame.bodies_crc, to.checksum, survivor.bytes.size());
-    if (!survivor.bytes.empty()) {
-      frame.bodies.push_back({const_cast<char*>(survivor.bytes.data()), survivor.bytes.size()});
-    }
     move_body(txn, *now, to, changes);
     moved.push_back(now->id);
   }
-  txn.log_to(nullptr);
   int code = txn.error();
-  if (code == 0) code = make_durable(frame, std::move(log), changes).code;
+  if (code == 0) code = make_durable(frame, std::move(draft), changes).code;
   if (code != 0) return code;
   for (const base::Id& id : moved) remember(id);  // who looks for it finds it where it is now
   return 0;

@@ -1,11 +1,12 @@
 // The committer: one thread that takes everything that waits (bounded by limits.commit_messages and
-// limits.commit_octets; it lingers only for what is about to come, Store::expect), changes the
-// tables in a transaction, appends bodies and changes to the journal as one frame, syncs it, and
-// then answers. It is the only writer of the database and of shared segments.
+// limits.commit_octets; it lingers only for what is about to come, Store::expect), finds out what
+// that changes in the tables, appends bodies and changes to the journal as one frame, syncs it, and
+// then answers. It is the only writer of shared segments.
 //
-// The transaction stays open over many batches and is committed at a checkpoint: some time after
-// the first of them (limits.checkpoint_interval), or when somebody wants to read the tables as they
-// are. Until then RecentMessages knows what the database does not (queue/journal.h).
+// The changes gather in a draft over many batches. At a checkpoint, some time after the first of
+// them (limits.checkpoint_interval) or when somebody wants to read the tables as they are, the
+// draft goes to the database, on a thread of its own (queue/checkpointer.h), while the next one
+// begins. Until then RecentMessages knows what the database does not (queue/journal.h).
 //
 // No room: the batch is halved until what fits is in and what does not is answered kFull. Where the
 // journal has no room, what brings no bodies is committed to the database at once: that is how a
@@ -24,9 +25,12 @@
 #include <variant>
 #include <vector>
 
+#include "queue/checkpointer.h"
 #include "queue/compaction.h"
 #include "queue/content.h"
+#include "queue/draft.h"
 #include "queue/environment.h"
+#include "queue/journal_writer.h"
 #include "queue/pressure.h"
 #include "queue/recent.h"
 #include "queue/recovery.h"
@@ -75,19 +79,21 @@ class Committer {
 
  private:
   using Batch = std::vector<Work*>;
-  // The first time, once more where pages can be had, without telling the trail.
-  enum class Try : std::uint8_t { kFirst, kAgain, kUntold };
-  // A frame of the journal before it is written.
-  struct Frame {
-    std::vector<iovec> bodies;
-    std::uint64_t bodies_size = 0;
-    std::uint32_t bodies_crc = 0;
-    std::vector<std::shared_ptr<SegmentFile>> own;  // segments to be synced before it
-  };
+  // The first time, and for want of room without telling the trail.
+  enum class Try : std::uint8_t { kFirst, kUntold };
+  using Frame = JournalWriter::Frame;
   // How far an attempt to make a batch durable came.
   struct Attempt {
     int code = 0;  // 0: all of it is
     const char* doing = "";
+  };
+  // What goes to the database, and what follows once it is there.
+  struct Checkpoint {
+    Draft draft;
+    Changes changes;
+    std::uint64_t recent = 0;      // RecentMessages::mark()
+    std::uint64_t wanted = 0;      // calls of catch_up() that it answers
+    std::uint64_t map_octets = 0;  // of the map, generously
   };
 
   void take_up(Unfinished unfinished);
@@ -101,26 +107,30 @@ class Committer {
   void apply(std::span<Work* const> batch, Try turn);
   Attempt attempt(std::span<Work* const> batch, Try turn);
   Attempt place_bodies(std::span<Work* const> batch, Frame& frame);
-  Attempt change_tables(std::span<Work* const> batch, Try turn, Changes& changes, std::string& log);
-  Attempt make_durable(Frame& frame, std::string log, const Changes& changes);
-  int write_frame(Frame& frame, std::string& log);
+  Attempt change_tables(std::span<Work* const> batch, Try turn, Changes& changes, Draft& draft);
+  Attempt make_durable(Frame& frame, Draft draft, const Changes& changes);
+  void accept(Draft draft, const Changes& changes);
   Failure apply_one(Txn& txn, const Work& work, Changes& changes);
   void keep(const Changes& changes, std::span<Work* const> batch);
   void remember(Work& work);
   void remember(NewMessage& message);
   void remember(const base::Id& id);
-  int ensure_active();
-  void retire_active();
+  int ensure_journal();
+  void retire_journal();
   void remove_emptied();
-  Txn& open_txn();
-  int checkpoint();
+  Txn& look(Draft* top);
+  Draft::IsBelow below(const Draft* draft);
   void checkpoint_where_due();
+  int begin_checkpoint(bool may_leave);
+  int finish_checkpoint(int code);
+  int checkpoint();
+  void answer_caught_up();
+  [[nodiscard]] bool is_spent();
   [[nodiscard]] bool is_no_room_after_all(int code) const;
   void forget_old();
   void copy_forward();
   int move(const std::vector<Survivor>& survivors);
   [[nodiscard]] bool may_copy_forward() const;
-  [[nodiscard]] std::optional<std::uint64_t> active_number() const;
   void poison(const char* what, int code);
   void probe();
 
@@ -133,6 +143,7 @@ class Committer {
   std::size_t hurried_enough_ = 1;              // when there are so many, the thread is woken
   Compactor::Clock::time_point patient_until_;  // then the others have waited long enough
   bool stopping_ = false;
+  bool is_checkpoint_done_ = false;  // and nobody has looked yet
   Store::OnWaiting on_waiting_;
   std::uint64_t wanted_ = 0, caught_up_ = 0;  // calls of catch_up() that came, that were answered
   bool caught_up_well_ = true;                // what the last answer was
@@ -141,28 +152,31 @@ class Committer {
   std::atomic<bool> is_behind_ = false;  // the database does not have all that was answered
 
   // The committer's thread only.
-  std::shared_ptr<SegmentFile> active_;  // the shared segment written to; null until needed
-  std::uint64_t active_end_ = 0;
-  bool is_doubtful_ = false;  // a sync of it has failed for want of room
-  bool is_last_ = false;      // nothing comes behind the next checkpoint
+  JournalWriter journal_;
+  bool is_last_ = false;  // nothing comes behind the next checkpoint
   std::vector<Store::Waiting> waiting_;
   std::vector<std::uint64_t> emptied_;  // segments whose files go after the answers
   std::vector<std::uint64_t> retired_;  // not written to any more; may be empty already
-  // Since the last checkpoint: the transaction (null where it has to be made anew), what it has
-  // that is durable, and what follows from that.
-  std::unique_ptr<Txn> txn_;
-  std::string redo_;
+  // Since the last checkpoint began: what is durable and not in the database, what follows from it.
+  Draft draft_;
   Changes since_;
   std::uint64_t map_octets_ = 0;  // of the map, generously
   Compactor::Clock::time_point checkpoint_due_;
+  std::uint64_t reached_ = 0;  // of wanted_, to be answered once files have gone; and how it went
+  bool reached_well_ = true;
+  std::unique_ptr<Checkpoint> running_;  // null: none is under way
+  std::unique_ptr<Txn> snapshot_;        // the database as it was last read; null: not open
   Compactor compactor_;
   std::size_t changes_since_ = 0;  // the pages of the map were let go of
   TrailKeeper trail_;
+  Compactor::Clock::time_point forget_due_;
 
   std::atomic<std::uint64_t> messages_;
   base::Metric *messages_metric_ = nullptr, *commits_metric_ = nullptr, *changes_metric_ = nullptr,
                *untold_metric_ = nullptr, *checkpoints_metric_ = nullptr;
-  std::thread thread_;  // last: everything else is there when it starts
+  // Last: everything else is there when they start.
+  Checkpointer checkpointer_;
+  std::thread thread_;
 };
 
 }  // namespace queue

@@ -1,6 +1,7 @@
 #include "queue/environment.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,7 +15,6 @@
 #include "core/base/bytes.h"
 #include "core/base/id.h"
 #include "core/base/limits.h"
-#include "queue/change_log.h"
 #include "queue/codec.h"
 
 namespace queue {
@@ -35,6 +35,7 @@ bool is_old_schema(std::string_view schema) {
 constexpr unsigned kReadersMax = 1024;
 constexpr off_t kLockFileOctets = 128 * base::kKiB;  // a reader has 64 octets, a header is small
 constexpr std::uint64_t kLargeOctets = 64 * base::kMiB;  // of a database; a smaller one may stay
+constexpr std::size_t kRowsInARow = 64;  // about 30 microseconds
 constexpr MDB_dbi kFreeList = 0;  // LMDB's own table of pages that can be used again
 
 MDB_val to_val(std::string_view bytes) {
@@ -282,8 +283,18 @@ Txn::~Txn() {
   if (txn_ != nullptr) mdb_txn_abort(txn_);
 }
 
+void Txn::lay_over(Drafts drafts) {
+  drafts_ = {drafts.lowest, drafts.middle, drafts.top};
+  top_ = drafts.top;
+}
+
 std::optional<std::string_view> Txn::get(Table table, std::string_view key) const {
   if (error_ != 0) return std::nullopt;
+  for (auto draft = drafts_.rbegin(); draft != drafts_.rend(); ++draft) {
+    const Draft::Value* value = *draft == nullptr ? nullptr : (*draft)->find(table, key);
+    if (value == nullptr) continue;
+    return *value ? std::optional<std::string_view>(**value) : std::nullopt;
+  }
   MDB_val k = to_val(key);
   MDB_val v{};
   const int code = mdb_get(txn_, environment_.table(table), &k, &v);
@@ -293,25 +304,43 @@ std::optional<std::string_view> Txn::get(Table table, std::string_view key) cons
 }
 
 void Txn::put(Table table, std::string_view key, std::string_view value) {
-  if (error_ != 0) return;
-  if (environment_.fault()) note(environment_.fault()(FileCall::kMap));
-  if (error_ != 0) return;
-  MDB_val k = to_val(key);
-  MDB_val v = to_val(value);
-  const int code = mdb_put(txn_, environment_.table(table), &k, &v, 0);
-  if (code != 0) return note(code);
-  if (log_ != nullptr) log_put(*log_, table, key, value);
+  if (error_ == 0) top_->put(table, key, value);
 }
 
 bool Txn::remove(Table table, std::string_view key) {
-  if (error_ == 0 && environment_.fault()) note(environment_.fault()(FileCall::kMap));
-  if (error_ != 0) return false;
-  MDB_val k = to_val(key);
-  const int code = mdb_del(txn_, environment_.table(table), &k, nullptr);
-  if (code == MDB_NOTFOUND) return false;
-  if (code != 0) note(code);
-  if (code == 0 && log_ != nullptr) log_removal(*log_, table, key);
-  return code == 0;
+  const bool was_there = get(table, key).has_value();
+  if (was_there) top_->remove(table, key);
+  return was_there;
+}
+
+// One cursor a table: the next key is as a rule on the page where it stands. Of many rows it makes
+// way now and then: on a kernel that preempts late, who wants to run waits for the next call of it.
+void Txn::write(const Draft& draft) {
+  std::size_t rows = 0;
+  for (std::size_t number = 0; number < kTables; ++number) {
+    const auto table = static_cast<Table>(number);
+    if (error_ != 0) return;
+    if (draft.rows(table).empty()) continue;
+    MDB_cursor* cursor = nullptr;
+    note(mdb_cursor_open(txn_, environment_.table(table), &cursor));
+    for (const auto& [key, value] : draft.rows(table)) {
+      if (++rows % kRowsInARow == 0) (void)sched_yield();
+      if (error_ == 0 && environment_.fault()) note(environment_.fault()(FileCall::kMap));
+      if (error_ != 0) break;
+      MDB_val k = to_val(key);
+      MDB_val v = to_val(value ? std::string_view(*value) : std::string_view());
+      int code = 0;
+      if (value) {
+        code = mdb_cursor_put(cursor, &k, &v, 0);
+      } else {
+        code = mdb_cursor_get(cursor, &k, &v, MDB_SET);
+        if (code == 0) code = mdb_cursor_del(cursor, 0);
+        if (code == MDB_NOTFOUND) code = 0;
+      }
+      note(code);
+    }
+    if (cursor != nullptr) mdb_cursor_close(cursor);
+  }
 }
 
 std::uint64_t Txn::count(Table table) const {
@@ -343,6 +372,11 @@ int Txn::commit() {
 }
 
 Cursor::Cursor(const Txn& txn, Table table) : txn_(txn), table_(table) {
+  for (const Draft* draft : txn.drafts_) {
+    has_drafts_ = has_drafts_ || (draft != nullptr && !draft->rows(table).empty());
+  }
+  // What is removed while this walks goes there.
+  has_drafts_ = has_drafts_ || txn.top_ != nullptr;
   if (txn.error() != 0 ||
       mdb_cursor_open(txn.handle(), txn.environment().table(table), &cursor_) != 0) {
     cursor_ = nullptr;
@@ -365,20 +399,44 @@ bool Cursor::step(MDB_cursor_op op, std::string_view key) {
   return true;
 }
 
+bool Cursor::next() { return has_drafts_ ? find(Where::kBehind, key_) : step(MDB_NEXT); }
+
+bool Cursor::previous() { return has_drafts_ ? find(Where::kBefore, key_) : step(MDB_PREV); }
+
 // An empty key is no key to LMDB: start at the first.
-bool Cursor::seek(std::string_view key) {
-  return key.empty() ? step(MDB_FIRST) : step(MDB_SET_RANGE, key);
+bool Cursor::find_stored(Where where, std::string_view key) {
+  const bool found = key.empty() ? step(MDB_FIRST) : step(MDB_SET_RANGE, key);
+  if (where == Where::kBefore) return step(found ? MDB_PREV : MDB_LAST);
+  return found && where == Where::kBehind && key_ == key ? step(MDB_NEXT) : found;
 }
 
-bool Cursor::seek_before(std::string_view key) { return step(seek(key) ? MDB_PREV : MDB_LAST); }
-
-void Cursor::remove() {
-  const FaultHook& fault = txn_.environment().fault();
-  int code = cursor_ == nullptr ? EINVAL : fault ? fault(FileCall::kMap) : 0;
-  const std::string key(txn_.log_ != nullptr ? key_ : std::string_view());
-  if (code == 0) code = mdb_cursor_del(cursor_, 0);
-  if (code != 0) return txn_.note(code);
-  if (txn_.log_ != nullptr) log_removal(*txn_.log_, table_, key);
+// The nearest row of all layers; where two have it, the upper one speaks.
+bool Cursor::find(Where where, std::string_view key) {
+  if (!has_drafts_) return find_stored(where, key);
+  const std::string start(key);  // it may be of a row that a step of this moves from
+  for (std::string_view from = start;;) {
+    bool found = find_stored(where, from);
+    bool is_removed = false;
+    if (txn_.error() != 0) return false;
+    for (const Draft* draft : txn_.drafts_) {
+      if (draft == nullptr) continue;
+      const Draft::Rows& rows = draft->rows(table_);
+      auto at = where == Where::kBehind ? rows.upper_bound(from) : rows.lower_bound(from);
+      if (at == (where == Where::kBefore ? rows.begin() : rows.end())) continue;
+      if (where == Where::kBefore) --at;
+      const bool is_nearer = where == Where::kBefore ? at->first >= key_ : at->first <= key_;
+      if (found && !is_nearer) continue;
+      found = true;
+      is_removed = !at->second;
+      key_ = at->first;
+      value_ = at->second ? std::string_view(*at->second) : std::string_view();
+    }
+    if (!found || !is_removed) return found;
+    from = key_;
+    if (where == Where::kAtOrBehind) where = Where::kBehind;
+  }
 }
+
+void Cursor::remove() { txn_.top_->remove(table_, key_); }
 
 }  // namespace queue

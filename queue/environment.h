@@ -13,22 +13,10 @@
 #include <utility>
 
 #include "core/base/result.h"
+#include "queue/draft.h"
 #include "queue/store.h"
 
 namespace queue {
-
-enum class Table : std::uint8_t {
-  kMeta,         // "schema", "uuid"
-  kMessage,      // id -> message
-  kRecipient,    // id, delivery, recipient -> state; only where it is not plainly pending
-  kDelivery,     // id, index -> delivery
-  kDue,          // destination, 0, due time, id, index -> destination; waiting deliveries only
-  kDestination,  // destination, 0, id, index -> nothing
-  kSegment,      // number -> messages and octets in use
-  kTrail,        // id, number -> step: see queue/trail.h
-  kTerm,         // time, hash of a term, id -> nothing
-};
-inline constexpr std::size_t kTables = 9;
 
 // Errors that mean "no room", as opposed to "broken": MDB_MAP_FULL, MDB_TXN_FULL, ENOSPC, EDQUOT.
 bool is_no_room(int code);
@@ -85,8 +73,9 @@ class Environment {
   FaultHook fault_;
 };
 
-// A transaction; rolled back unless committed. The first failure sticks: callers put and delete
-// away and look at error() once.
+// A transaction; rolled back unless committed. What changes the tables is gathered in a draft that
+// lies over it, and written in one go. The first failure sticks: callers put and remove away and
+// look at error() once.
 class Txn {
  public:
   enum class Mode : std::uint8_t { kRead, kWrite };
@@ -95,16 +84,25 @@ class Txn {
   Txn(const Txn&) = delete;
   Txn& operator=(const Txn&) = delete;
 
+  // From here on the tables read as if the drafts were in them, those above over those below
+  // (null: none), and what is put and removed goes to `top`; nothing of it to the database. They
+  // are to be there for as long.
+  struct Drafts {
+    const Draft* lowest = nullptr;
+    const Draft* middle = nullptr;
+    Draft* top = nullptr;
+  };
+  void lay_over(Drafts drafts);
+
   [[nodiscard]] std::optional<std::string_view> get(Table table, std::string_view key) const;
+  // Both need a draft on top.
   void put(Table table, std::string_view key, std::string_view value);
-  // True where it was there.
-  bool remove(Table table, std::string_view key);
+  bool remove(Table table, std::string_view key);  // true where it was there
+  // To the database what the draft says, in the order of keys, a table after the other.
+  void write(const Draft& draft);
+  // Of the database, without drafts.
   [[nodiscard]] std::uint64_t count(Table table) const;
   [[nodiscard]] std::uint64_t pages(Table table) const;
-
-  // From here on what is put and removed is written to the log too (queue/change_log.h); null: no
-  // more.
-  void log_to(std::string* log) { log_ = log; }
 
   // 0, or the code of the first failure.
   [[nodiscard]] int error() const { return error_; }
@@ -122,11 +120,12 @@ class Txn {
 
   const Environment& environment_;
   MDB_txn* txn_ = nullptr;
-  std::string* log_ = nullptr;
+  std::array<const Draft*, 3> drafts_{};  // from below; null: none
+  Draft* top_ = nullptr;
   mutable int error_ = 0;
 };
 
-// Walks a table in key order. Its transaction must outlive it.
+// Walks a table in key order, with the drafts that lie over it. Its transaction must outlive it.
 class Cursor {
  public:
   Cursor(const Txn& txn, Table table);
@@ -135,23 +134,26 @@ class Cursor {
   Cursor& operator=(const Cursor&) = delete;
 
   // The first entry at or behind `key`; false at the end.
-  bool seek(std::string_view key);
+  bool seek(std::string_view key) { return find(Where::kAtOrBehind, key); }
   // The last entry before `key`; false where there is none.
-  bool seek_before(std::string_view key);
-  bool next() { return step(MDB_NEXT); }
-  bool previous() { return step(MDB_PREV); }
+  bool seek_before(std::string_view key) { return find(Where::kBefore, key); }
+  bool next();
+  bool previous();
   [[nodiscard]] std::string_view key() const { return key_; }
   [[nodiscard]] std::string_view value() const { return value_; }
-  // Of a write transaction: deletes the entry it stands on; next() goes on behind it. The views are
-  // gone with it.
+  // Of a transaction with a draft on top: removes the entry it stands on; next() goes on behind it.
   void remove();
 
  private:
+  enum class Where : std::uint8_t { kAtOrBehind, kBehind, kBefore };
+  bool find(Where where, std::string_view key);
+  bool find_stored(Where where, std::string_view key);
   bool step(MDB_cursor_op op, std::string_view key = {});
 
   const Txn& txn_;
   const Table table_;
   MDB_cursor* cursor_ = nullptr;
+  bool has_drafts_ = false;
   std::string_view key_, value_;
 };
 

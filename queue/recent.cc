@@ -32,13 +32,15 @@ void RecentMessages::forget(const base::Id& id) {
   entries_.erase(id);
 }
 
-void RecentMessages::committed() {
+void RecentMessages::committed(std::uint64_t mark) {
   const std::lock_guard lock(mutex_);
   const auto drop = [this](const Put& put) {
     const auto at = entries_.find(put.id);
     if (at != entries_.end() && at->second.number == put.number) entries_.erase(at);
   };
-  for (const Put& put : uncommitted_) {
+  for (; !uncommitted_.empty() && uncommitted_.front().number < mark; uncommitted_.pop_front()) {
+    const Put& put = uncommitted_.front();
+    uncommitted_octets_ -= kEntryOctets + put.octets;
     const auto at = entries_.find(put.id);
     if (at == entries_.end() || at->second.number != put.number) continue;
     if (!at->second.entry->has_bytes) {
@@ -48,8 +50,6 @@ void RecentMessages::committed() {
     bytes_.push_back(put);
     octets_ += kEntryOctets + put.octets;
   }
-  uncommitted_.clear();
-  uncommitted_octets_ = 0;
   while (octets_ > octets_max_) {
     octets_ -= kEntryOctets + bytes_.front().octets;
     drop(bytes_.front());

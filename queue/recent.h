@@ -37,8 +37,10 @@ class RecentMessages {
 
   void put(Entry entry);  // in place of what was known of entry.message.id
   void forget(const base::Id& id);
-  // The database has caught up: only bytes are worth keeping, the latest first.
-  void committed();
+  // The database has caught up with what was put before mark() said so: of that only bytes are
+  // worth keeping, the latest first.
+  [[nodiscard]] std::uint64_t mark() const { return next_number_; }
+  void committed(std::uint64_t mark);
   // Of what the database has not yet.
   [[nodiscard]] std::uint64_t uncommitted_octets() const { return uncommitted_octets_; }
 
@@ -65,7 +67,7 @@ class RecentMessages {
     std::uint64_t octets = 0;  // of its bytes
   };
   std::deque<Put> bytes_;  // committed
-  std::vector<Put> uncommitted_;
+  std::deque<Put> uncommitted_;
   std::uint64_t next_number_ = 0;
   std::uint64_t octets_ = 0;  // of bytes_
   std::uint64_t uncommitted_octets_ = 0;

@@ -96,28 +96,37 @@ void remove_unused(SegmentDirectory& segments, const std::vector<std::uint64_t>&
   }
 }
 
-base::Result<Unfinished> replay(const Environment& environment, SegmentDirectory& segments) {
+int write(const Environment& environment, const Draft& draft) {
   Txn txn(environment, Txn::Mode::kWrite);
+  txn.write(draft);
+  return txn.commit();
+}
+
+base::Result<Unfinished> replay(const Environment& environment, SegmentDirectory& segments) {
+  Txn txn(environment, Txn::Mode::kRead);
   auto place = journal_place(txn);
   if (!place) return Unfinished{};
   // Never given out again, even where its file is gone: a spare has old frames, which are valid for
   // the number they were written under.
   segments.reserve_numbers(place->segment);
   Unfinished unfinished;
+  bool is_log = true;
+  std::uint64_t octets = 0;
   const auto read =
       read_journal(segments, environment.uuid(), *place, [&](std::string_view changes) {
-        unfinished.redo += changes;
-        return true;
+        octets += changes.size();
+        return is_log = add_log(unfinished.draft, changes);
       });
   if (!read) return read.error();
-  if (unfinished.redo.empty()) return Unfinished{};
-  if (!redo(txn, unfinished.redo)) {
+  if (!is_log) {
     return base::error("the queue's journal was written by another version of relayd");
   }
+  if (octets == 0) return Unfinished{};
+  txn.lay_over({.top = &unfinished.draft});
   put_journal_place(txn, *place);
-  const int code = txn.commit();
+  const int code = write(environment, unfinished.draft);
   if (code == 0) {
-    base::log_info("queue has taken up its journal", {{"octets", unfinished.redo.size()}});
+    base::log_info("queue has taken up its journal", {{"octets", octets}});
     return Unfinished{};
   }
   if (!is_no_room(code)) return unreadable(code);
@@ -138,7 +147,8 @@ base::Result<Unfinished> recover(const Environment& environment, SegmentDirector
   // Until the database says what is in use nothing may be removed.
   auto replayed = replay(environment, segments);
   if (!replayed || replayed->file) return replayed;
-  Txn txn(environment, Txn::Mode::kWrite);
+  Draft draft;
+  Txn txn(environment, Txn::Mode::kRead);
   Survey found = survey(txn);
   remove_unused(segments, *files, found);
   std::map<std::uint64_t, std::uint64_t> damaged_segments;
@@ -152,6 +162,7 @@ base::Result<Unfinished> recover(const Environment& environment, SegmentDirector
   }
   if (!damaged_segments.empty()) find_short(txn, damaged_segments, found.damaged);
 
+  txn.lay_over({.top = &draft});
   Changes ignored;
   for (const base::Id& id : found.damaged) {
     const auto record = txn.get(Table::kMessage, id.key());
@@ -178,7 +189,8 @@ base::Result<Unfinished> recover(const Environment& environment, SegmentDirector
       txn.put(Table::kSegment, segment_key(number), value);
     }
   }
-  const int code = txn.commit();
+  if (txn.error() != 0) return unreadable(txn.error());
+  const int code = draft.empty() ? 0 : write(environment, draft);
   // Without room the queue opens as it is: that is how it gets emptied.
   if (code != 0 && !is_no_room(code)) return unreadable(code);
   return Unfinished{};

@@ -2,7 +2,6 @@
 
 #include <lmdb.h>
 
-#include <map>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -19,32 +18,27 @@
 namespace queue {
 namespace {
 
-// What is in the journal and not in the database: by table and key the last value, or none.
+// What is in the journal and not in the database.
 class Unrecorded {
  public:
   base::Status read(const Txn& txn, SegmentDirectory& segments, std::string_view uuid) {
     auto place = journal_place(txn);
     if (!place) return base::Ok{};
-    return read_journal(segments, uuid, *place, [this](std::string_view log) {
-      return each_change(log, [this](const Change& change) {
-        auto& row = rows_[change.table][std::string(change.key)];
-        row = change.is_put ? std::optional<std::string>(change.value) : std::nullopt;
-      });
-    });
+    return read_journal(segments, uuid, *place,
+                        [this](std::string_view log) { return add_log(draft_, log); });
   }
 
   // The record of a message as it is: nullopt where it is gone, `recorded` where nothing has
   // changed.
   std::optional<std::string_view> message(const base::Id& id, std::string_view recorded) const {
-    const auto& messages = rows(Table::kMessage);
-    const auto at = messages.find(std::string(id.key()));
-    if (at == messages.end()) return recorded;
-    return at->second ? std::optional<std::string_view>(*at->second) : std::nullopt;
+    const Draft::Value* value = draft_.find(Table::kMessage, id.key());
+    if (value == nullptr) return recorded;
+    return *value ? std::optional<std::string_view>(**value) : std::nullopt;
   }
   // What the journal changed of its deliveries; `deliveries` are those of the database.
   void change(const base::Id& id, std::vector<Delivery>& deliveries) const {
-    const auto& changed = rows(Table::kDelivery);
-    for (auto at = changed.lower_bound(std::string(id.key()));
+    const Draft::Rows& changed = draft_.rows(Table::kDelivery);
+    for (auto at = changed.lower_bound(id.key());
          at != changed.end() && at->first.starts_with(id.key()); ++at) {
       const auto key = parse_delivery_key(at->first);
       if (!key) continue;
@@ -53,19 +47,11 @@ class Unrecorded {
       if (now) deliveries.push_back(*std::move(now));
     }
   }
-  // Messages that the database has never had, by id.
-  std::map<std::string, std::optional<std::string>> messages() const {
-    return rows(Table::kMessage);
-  }
+  // Messages that the database has never had are among them.
+  [[nodiscard]] Draft::Rows messages() const { return draft_.rows(Table::kMessage); }
 
  private:
-  using Rows = std::map<std::string, std::optional<std::string>>;
-  [[nodiscard]] const Rows& rows(Table table) const {
-    static const Rows none;
-    const auto at = rows_.find(table);
-    return at == rows_.end() ? none : at->second;
-  }
-  std::map<Table, Rows> rows_;
+  Draft draft_;
 };
 
 struct Place {

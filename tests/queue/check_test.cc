@@ -36,8 +36,11 @@ class CheckTest : public StoreTest {
     auto environment = Environment::open(queue_directory(), 64 * base::kMiB);
     EXPECT_TRUE(environment.ok());
     {
+      Draft draft;
       Txn txn(**environment, Txn::Mode::kWrite);
+      txn.lay_over({.top = &draft});
       change(txn);
+      txn.write(draft);
       EXPECT_EQ(txn.commit(), 0);
     }
     const auto segments =

@@ -377,8 +377,10 @@ TEST_F(Failing, ARecordThatCannotBeReadIsKeptUntilItIsRemoved) {
   {
     auto environment = Environment::open(queue_directory(), 64 * base::kMiB);
     ASSERT_TRUE(environment.ok());
+    Draft draft;
+    draft.put(Table::kMessage, bad.key(), random_text(30, 1));
     Txn txn(**environment, Txn::Mode::kWrite);
-    txn.put(Table::kMessage, bad.key(), random_text(30, 1));
+    txn.write(draft);
     ASSERT_EQ(txn.commit(), 0);
   }
   const std::uintmax_t size = fs::file_size(files()[0]);
@@ -401,8 +403,10 @@ TEST_F(Failing, ANewerSchemaIsRefused) {
   {
     auto environment = Environment::open(queue_directory(), 64 * base::kMiB);
     ASSERT_TRUE(environment.ok());
+    Draft draft;
+    draft.put(Table::kMeta, "schema", "99");
     Txn txn(**environment, Txn::Mode::kWrite);
-    txn.put(Table::kMeta, "schema", "99");
+    txn.write(draft);
     ASSERT_EQ(txn.commit(), 0);
   }
   const auto opened = try_open();

@@ -19,6 +19,8 @@
 #include <set>
 #include <thread>
 
+#include "queue/codec.h"
+#include "queue/environment.h"
 #include "queue/support.h"
 
 namespace queue {
@@ -258,6 +260,15 @@ TEST_P(RecoveryFails, NothingIsLost) {
     std::ofstream(file.path(), std::ios::app) << random_text(5000, 1);
   }
   std::ofstream(queue_directory() + "/segments/00000000000000aa") << "half a header";
+  {
+    const auto environment = Environment::open(queue_directory(), 16 * base::kMiB);
+    ASSERT_TRUE(environment.ok());
+    Draft draft;  // a segment that is not there
+    draft.put(Table::kSegment, segment_key(77), encode_segment({1, 1}));
+    Txn txn(**environment, Txn::Mode::kWrite);
+    txn.write(draft);
+    ASSERT_EQ(txn.commit(), 0);
+  }
   fs::copy(queue_directory(), saved, fs::copy_options::recursive);
   std::set<int> calls;
   int runs = 0;

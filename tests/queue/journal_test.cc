@@ -281,8 +281,9 @@ TEST_F(Journal, ABodyIsNeverTakenForAFrame) {
   const base::Id first = submit_text("p", "first");
   (void)store_->list({});
   // A frame that removes the message, as somebody would send it who knows all but the uuid.
-  std::string log;
-  log_removal(log, Table::kMessage, first.key());
+  Draft draft;
+  draft.remove(Table::kMessage, first.key());
+  const std::string log = log_of(draft);
   FrameHead head;
   head.changes_size = log.size();
   head.changes_crc = checksum(0, log);
@@ -384,16 +385,14 @@ TEST_F(Journal, SparesGoWhereRoomIsShort) {
 }
 
 TEST(ChangeLog, AnythingElseIsRefused) {
-  std::string log;
-  log_put(log, Table::kMessage, std::string(16, 'i'), "value");
-  log_removal(log, Table::kDelivery, std::string(20, 'd'));
-  EXPECT_EQ(ids_in(log).size(), 2U);
-  TemporaryDirectory directory;
-  const auto environment = Environment::open(directory.path(), base::kMiB);
-  ASSERT_TRUE(environment.ok());
-  const auto is_log = [&](std::string_view bytes) {
-    Txn txn(**environment, Txn::Mode::kWrite);
-    return redo(txn, bytes);
+  Draft draft;
+  draft.put(Table::kMessage, std::string(16, 'i'), "value");
+  draft.remove(Table::kDelivery, std::string(20, 'd'));
+  EXPECT_EQ(ids_in(draft).size(), 2U);
+  const std::string log = log_of(draft);
+  const auto is_log = [](std::string_view bytes) {
+    Draft read;
+    return add_log(read, bytes);
   };
   EXPECT_TRUE(is_log(log));
   EXPECT_TRUE(is_log(""));

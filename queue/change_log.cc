@@ -1,6 +1,7 @@
 #include "queue/change_log.h"
 
 #include <optional>
+#include <utility>
 
 #include "queue/record_bytes.h"
 
@@ -11,6 +12,10 @@ constexpr std::uint8_t kPut = 0x10;
 constexpr std::uint8_t kRemoval = 0x20;
 constexpr std::uint8_t kTableBits = 0x0f;
 constexpr std::size_t kIdOctets = sizeof(base::Id::bytes);
+
+std::uint8_t mark(std::uint8_t kind, Table table) {
+  return static_cast<std::uint8_t>(kind | static_cast<std::uint8_t>(table));
+}
 
 struct Change {
   Table table = Table::kMeta;
@@ -37,27 +42,30 @@ std::optional<Change> next_change(Reader& in) {
 
 }  // namespace
 
-std::string log_of(const Draft& draft) {
-  Writer out(draft.octets());
-  for (std::size_t number = 0; number < kTables; ++number) {
-    const auto table = static_cast<std::uint8_t>(number);
-    for (const auto& [key, value] : draft.rows(static_cast<Table>(table))) {
-      out.octet(table | (value ? kPut : kRemoval));
-      out.text(key);
-      if (value) out.text(*value);
-    }
-  }
-  return out.take();
+void log_put(std::string& log, Table table, std::string_view key, std::string_view value) {
+  Writer out(std::move(log));
+  out.octet(mark(kPut, table));
+  out.text(key);
+  out.text(value);
+  log = out.take();
 }
 
-bool add_log(Draft& draft, std::string_view log) {
+void log_removal(std::string& log, Table table, std::string_view key) {
+  Writer out(std::move(log));
+  out.octet(mark(kRemoval, table));
+  out.text(key);
+  log = out.take();
+}
+
+bool redo(Draft& draft, std::string_view log) {
   Reader in(log);
   while (const auto change = next_change(in)) {
     if (change->is_put) {
       draft.put(change->table, change->key, change->value);
     } else {
-      draft.remove(change->table, change->key);
+      draft.remove(change->table, change->key, true);
     }
+    draft.begin();
   }
   return in.done();
 }
@@ -66,7 +74,7 @@ std::set<base::Id> ids_in(const Draft& draft) {
   std::set<base::Id> ids;
   for (const Table table : {Table::kMessage, Table::kDelivery, Table::kRecipient}) {
     for (const auto& [key, value] : draft.rows(table)) {
-      const auto id = base::Id::from_key(std::string_view(key).substr(0, kIdOctets));
+      const auto id = base::Id::from_key(key.substr(0, kIdOctets));
       if (id) ids.insert(*id);
     }
   }

@@ -37,6 +37,9 @@ constexpr auto kForgettingPause = std::chrono::milliseconds(100);
 // runs where it is twice as much.
 constexpr std::uint64_t kDraftOctets = 16 * base::kMiB;
 constexpr std::uint64_t kRecentOctets = 32 * base::kMiB;
+// Of what a checkpoint has brought into the database so many are let go of between two commits.
+constexpr std::size_t kRecentPerRound = 128;
+constexpr std::size_t kAllRecent = std::numeric_limits<std::size_t>::max();
 
 std::span<NewMessage> messages_of(Work& work) {
   if (auto* message = std::get_if<NewMessage>(&work.what)) return {message, 1};
@@ -109,7 +112,7 @@ void Committer::take_up(Unfinished unfinished) {
   draft_ = std::move(unfinished.draft);
   is_behind_ = true;
   needs_.pressure->set_full("the queue's database has no room for what is in its journal");
-  for (const base::Id& id : ids_in(draft_)) remember(id);
+  for (const base::Id& id : ids_in(*draft_)) remember(id);
 }
 
 Committer::~Committer() {
@@ -175,9 +178,11 @@ void Committer::run() {
         return;
       }
     }
-    if (!works.empty()) commit(works);
+    const bool is_idle = works.empty();
+    if (!is_idle) commit(works);
     checkpoint_where_due();
-    if (works.empty() || needs_.pressure->is_full()) forget_old();
+    needs_.recent.let_go(is_idle ? kAllRecent : kRecentPerRound);
+    if (is_idle || needs_.pressure->is_full()) forget_old();
     if (needs_.pressure->is_full()) probe();
     if (may_copy_forward() && Compactor::Clock::now() >= *compactor_.due()) copy_forward();
   }
@@ -379,18 +384,29 @@ bool Committer::is_no_room_after_all(int code) const {
 
 Committer::Attempt Committer::attempt(std::span<Work* const> batch, Try turn) {
   Frame frame;
-  if (const Attempt placed = place_bodies(batch, frame); placed.code != 0) return placed;
-  Changes changes;
-  Draft draft;
-  const Attempt changed = change_tables(batch, turn, changes, draft);
-  if (changed.code != 0) return changed;
-  if (const Attempt done = make_durable(frame, std::move(draft), changes); done.code != 0) {
-    return done;
+  Attempt done = place_bodies(batch, frame);
+  if (done.code == 0) done = sync_own(frame);
+  if (done.code != 0) return done;
+  bool has_journal = journal_.number() && !journal_.is_doubtful();
+  for (;;) {
+    if (!has_journal && running_) (void)finish_checkpoint(checkpointer_.wait());
+    Changes changes;
+    done = change_tables(batch, turn, changes);
+    if (done.code == 0) {
+      done = has_journal ? write_journal(frame, changes) : write_database(changes);
+    }
+    if (done.code == 0) {
+      keep(changes, batch);
+      break;
+    }
+    draft_->take_back();
+    is_behind_ = running_ || !draft_->empty();
+    if (!has_journal || !is_no_room(done.code) || !frame.bodies.empty()) return done;
+    has_journal = false;
   }
   if (turn == Try::kUntold && needs_.trail_keep_ms > 0 && untold_metric_ != nullptr) {
     untold_metric_->add(static_cast<std::int64_t>(batch.size()));
   }
-  keep(changes, batch);
   return {};
 }
 
@@ -435,8 +451,9 @@ Committer::Attempt Committer::place_bodies(std::span<Work* const> batch, Frame& 
 }
 
 Committer::Attempt Committer::change_tables(std::span<Work* const> batch, Try turn,
-                                            Changes& changes, Draft& draft) {
-  Txn& txn = look(&draft);
+                                            Changes& changes) {
+  draft_->begin();
+  Txn& txn = look();
   const std::int64_t now_ms = needs_.clock.wall_ms();
   TrailWriter trail(txn, trail_.bucket(), now_ms);
   if (turn != Try::kUntold && trail_.may_write(txn)) changes.trail = &trail;
@@ -452,37 +469,34 @@ Committer::Attempt Committer::change_tables(std::span<Work* const> batch, Try tu
   return {txn.error(), "reading the queue's database"};
 }
 
-Committer::Attempt Committer::make_durable(Frame& frame, Draft draft, const Changes& changes) {
-  if (draft.empty() && frame.empty()) return {};  // nothing has changed
+Committer::Attempt Committer::sync_own(const Frame& frame) {
   int code = 0;
   for (const std::shared_ptr<SegmentFile>& file : frame.own) {
     if (code == 0) code = file->sync();
   }
   if (code == 0 && !frame.own.empty()) code = needs_.segments->sync_names();
-  if (code != 0) return {code, "syncing a segment file"};
-  if (journal_.number() && !journal_.is_doubtful()) {
-    code = journal_.append(frame, log_of(draft));
-    if (code == 0) {
-      accept(std::move(draft), changes);
-      return {};
-    }
-    if (!is_no_room(code) || !frame.bodies.empty()) return {code, "writing the journal"};
-  }
-  if (running_) (void)finish_checkpoint(checkpointer_.wait());
-  const Draft draft_before = draft_;
-  const Changes since_before = since_;
-  accept(std::move(draft), changes);
-  if (code = checkpoint(); code != 0) {
-    draft_ = draft_before;
-    since_ = since_before;
-    is_behind_ = !draft_.empty();
-  }
+  return {code, "syncing a segment file"};
+}
+
+Committer::Attempt Committer::write_journal(Frame& frame, const Changes& changes) {
+  if (draft_->log().empty() && frame.empty()) return {};  // nothing has changed
+  const int code = journal_.append(frame, draft_->log());
+  if (code == 0) accept(changes);
+  return {code, "writing the journal"};
+}
+
+// What has changed goes to the database at once, with all that waits for it.
+Committer::Attempt Committer::write_database(const Changes& changes) {
+  if (draft_->log().empty()) return {};
+  const Changes before = since_;
+  accept(changes);
+  const int code = checkpoint();
+  if (code != 0) since_ = before;
   return {code, "committing to the queue's database"};
 }
 
-// What a batch did is durable.
-void Committer::accept(Draft draft, const Changes& changes) {
-  draft_.take(std::move(draft), below(running_ ? &running_->draft : nullptr));
+// What a batch did is durable, or will be with the checkpoint that follows.
+void Committer::accept(const Changes& changes) {
   add_changes(since_, changes);
   if (is_behind_.exchange(true)) return;
   checkpoint_due_ =
@@ -547,7 +561,7 @@ void Committer::remember(NewMessage& message) {
 void Committer::remember(const base::Id& id) {
   if (!is_behind_) return needs_.recent.forget(id);  // it was committed at once
   RecentMessages::Entry entry;
-  const Txn& txn = look(nullptr);
+  const Txn& txn = look();
   if (auto message = find_message(txn, id)) {
     entry.message = *std::move(message);
     entry.deliveries = find_deliveries(txn, id);
@@ -558,26 +572,17 @@ void Committer::remember(const base::Id& id) {
   needs_.recent.put(std::move(entry));
 }
 
-// The tables as they are, with all that is durable; changes go to `top`. Its error() tells.
-Txn& Committer::look(Draft* top) {
+// The tables with all that has been done, to be changed. Its error() tells.
+Txn& Committer::look() {
   if (!snapshot_) snapshot_ = std::make_unique<Txn>(needs_.environment, Txn::Mode::kRead);
-  snapshot_->lay_over({running_ ? &running_->draft : nullptr, &draft_, top});
+  snapshot_->lay_over(running_ ? running_->draft.get() : nullptr, draft_.get());
   return *snapshot_;
-}
-
-// Whether a row is in the database and the draft that lies on it; where that cannot be told, it is.
-Draft::IsBelow Committer::below(const Draft* draft) {
-  Txn& txn = look(nullptr);
-  txn.lay_over({.lowest = draft});
-  return [&txn](Table table, std::string_view key) {
-    return txn.get(table, key).has_value() || txn.error() != 0;
-  };
 }
 
 void Committer::checkpoint_where_due() {
   std::optional<int> result = running_ ? checkpointer_.result() : std::nullopt;
   const auto is_much = [this](std::uint64_t times) {
-    return draft_.octets() >= times * kDraftOctets ||
+    return draft_->octets() >= times * kDraftOctets ||
            needs_.recent.uncommitted_octets() >= times * kRecentOctets;
   };
   if (running_ && !result && is_much(2)) result = checkpointer_.wait();
@@ -606,7 +611,7 @@ bool Committer::is_spent() {
   if (!number || journal_.end() <= static_cast<std::uint64_t>(needs_.limits.segment_size) / 2) {
     return false;
   }
-  const auto row = look(nullptr).get(Table::kSegment, segment_key(*number));
+  const auto row = look().get(Table::kSegment, segment_key(*number));
   const SegmentUse use = (row ? decode_segment(*row) : std::nullopt).value_or(SegmentUse{});
   const auto since = since_.usage.find(*number);
   return use.messages + (since == since_.usage.end() ? 0 : since->second.messages) <= 0;
@@ -625,8 +630,7 @@ void Committer::answer_caught_up() {
 int Committer::begin_checkpoint(bool may_leave) {
   checkpoint_due_ =
       Compactor::Clock::now() + std::chrono::milliseconds(needs_.limits.checkpoint_interval);
-  Txn& txn = look(nullptr);
-  txn.lay_over({.top = &draft_});
+  Txn& txn = look();
   const bool is_large = journal_.end() > static_cast<std::uint64_t>(needs_.limits.segment_size) / 2;
   settle_segments(txn, journal_.number(), is_large && may_leave, since_);
   // Behind the end of a doubtful segment may lie a frame that was not answered and could not be
@@ -642,7 +646,7 @@ int Committer::begin_checkpoint(bool may_leave) {
     return code;
   }
   running_ = std::make_unique<Checkpoint>();
-  running_->draft = std::exchange(draft_, {});
+  running_->draft = std::exchange(draft_, std::make_unique<Draft>());
   running_->changes = std::exchange(since_, {});
   running_->recent = needs_.recent.mark();
   running_->map_octets = std::exchange(map_octets_, 0);
@@ -650,8 +654,25 @@ int Committer::begin_checkpoint(bool may_leave) {
     const std::lock_guard lock(mutex_);
     running_->wanted = wanted_;
   }
-  checkpointer_.start(running_->draft);
+  checkpointer_.start(*running_->draft);
   return 0;
+}
+
+// What came since lies over what could not be written.
+void Committer::put_back(std::unique_ptr<Draft> draft) {
+  const std::unique_ptr<const Draft> since = std::exchange(draft_, std::move(draft));
+  if (since->empty()) return;
+  for (std::size_t number = 0; number < kTables; ++number) {
+    const auto table = static_cast<Table>(number);
+    for (const auto& [key, value] : since->rows(table)) {
+      if (value) {
+        draft_->put(table, key, *value);
+      } else {
+        draft_->remove(table, key, true);
+      }
+    }
+  }
+  draft_->begin();
 }
 
 // It is in the database, or stays in the journal and is tried again, unless the store has failed.
@@ -660,8 +681,7 @@ int Committer::finish_checkpoint(int code) {
   const std::unique_ptr<Checkpoint> done = std::move(running_);
   const auto number = journal_.number();
   if (code != 0) {
-    done->draft.take(std::move(draft_), below(nullptr));
-    draft_ = std::move(done->draft);
+    put_back(std::move(done->draft));
     map_octets_ += done->map_octets;
     std::erase_if(done->changes.emptied, [&](std::uint64_t n) { return n == number; });
     since_.emptied.insert(since_.emptied.end(), done->changes.emptied.begin(),
@@ -669,8 +689,8 @@ int Committer::finish_checkpoint(int code) {
     if (is_no_room_after_all(code)) {
       needs_.pressure->set_full(std::string("the queue's database has no room: ") +
                                 mdb_strerror(code));
-      const std::size_t untold = draft_.forget_puts(Table::kTrail);
-      draft_.forget_puts(Table::kTerm);
+      const std::size_t untold = draft_->forget_puts(Table::kTrail);
+      draft_->forget_puts(Table::kTerm);
       if (untold_metric_ != nullptr) untold_metric_->add(static_cast<std::int64_t>(untold));
     } else {
       poison("committing to the queue's database", code);
@@ -682,7 +702,7 @@ int Committer::finish_checkpoint(int code) {
       if (number == emptied) journal_.leave();
     }
     needs_.recent.committed(done->recent);
-    is_behind_.store(!draft_.empty(), std::memory_order_release);
+    is_behind_.store(!draft_->empty(), std::memory_order_release);
     if (checkpoints_metric_ != nullptr) checkpoints_metric_->add();
   }
   reached_ = done->wanted;
@@ -705,11 +725,15 @@ void Committer::forget_old() {
   if (Compactor::Clock::now() < forget_due_) return;
   forget_due_ = Compactor::Clock::now() + kForgettingPause;
   // Nobody waits for it and nothing is lost with it: it is not in the journal.
-  Draft draft;
-  const bool has_changed = trail_.forget(look(&draft), now_ms, kForgottenIdle);
-  if (snapshot_->error() != 0) return snapshot_.reset();
+  draft_->begin();
+  Txn& txn = look();
+  const bool has_changed = trail_.forget(txn, now_ms, kForgottenIdle);
+  if (txn.error() != 0) {
+    draft_->take_back();
+    return snapshot_.reset();
+  }
   if (!has_changed) return;
-  accept(std::move(draft), {});
+  accept({});
   if (!running_) (void)begin_checkpoint(false);
 }
 
@@ -741,9 +765,9 @@ int Committer::move(const std::vector<Survivor>& survivors) {
   if (const int code = ensure_journal()) return code;
   Frame frame;
   Changes changes;
-  Draft draft;
   std::vector<base::Id> moved;
-  Txn& txn = look(&draft);
+  draft_->begin();
+  Txn& txn = look();
   for (const Survivor& survivor : survivors) {
     const auto now = find_message(txn, survivor.message.id);
     if (!now || now->body.segment != survivor.message.body.segment) continue;
@@ -757,8 +781,11 @@ int Committer::move(const std::vector<Survivor>& survivors) {
     moved.push_back(now->id);
   }
   int code = txn.error();
-  if (code == 0) code = make_durable(frame, std::move(draft), changes).code;
-  if (code != 0) return code;
+  if (code == 0) code = write_journal(frame, changes).code;
+  if (code != 0) {
+    draft_->take_back();
+    return code;
+  }
   for (const base::Id& id : moved) remember(id);  // who looks for it finds it where it is now
   return 0;
 }

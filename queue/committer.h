@@ -89,7 +89,7 @@ class Committer {
   };
   // What goes to the database, and what follows once it is there.
   struct Checkpoint {
-    Draft draft;
+    std::unique_ptr<Draft> draft;
     Changes changes;
     std::uint64_t recent = 0;      // RecentMessages::mark()
     std::uint64_t wanted = 0;      // calls of catch_up() that it answers
@@ -107,9 +107,11 @@ class Committer {
   void apply(std::span<Work* const> batch, Try turn);
   Attempt attempt(std::span<Work* const> batch, Try turn);
   Attempt place_bodies(std::span<Work* const> batch, Frame& frame);
-  Attempt change_tables(std::span<Work* const> batch, Try turn, Changes& changes, Draft& draft);
-  Attempt make_durable(Frame& frame, Draft draft, const Changes& changes);
-  void accept(Draft draft, const Changes& changes);
+  Attempt change_tables(std::span<Work* const> batch, Try turn, Changes& changes);
+  Attempt sync_own(const Frame& frame);
+  Attempt write_journal(Frame& frame, const Changes& changes);
+  Attempt write_database(const Changes& changes);
+  void accept(const Changes& changes);
   Failure apply_one(Txn& txn, const Work& work, Changes& changes);
   void keep(const Changes& changes, std::span<Work* const> batch);
   void remember(Work& work);
@@ -118,12 +120,12 @@ class Committer {
   int ensure_journal();
   void retire_journal();
   void remove_emptied();
-  Txn& look(Draft* top);
-  Draft::IsBelow below(const Draft* draft);
+  Txn& look();
   void checkpoint_where_due();
   int begin_checkpoint(bool may_leave);
   int finish_checkpoint(int code);
   int checkpoint();
+  void put_back(std::unique_ptr<Draft> draft);
   void answer_caught_up();
   [[nodiscard]] bool is_spent();
   [[nodiscard]] bool is_no_room_after_all(int code) const;
@@ -158,7 +160,7 @@ class Committer {
   std::vector<std::uint64_t> emptied_;  // segments whose files go after the answers
   std::vector<std::uint64_t> retired_;  // not written to any more; may be empty already
   // Since the last checkpoint began: what is durable and not in the database, what follows from it.
-  Draft draft_;
+  std::unique_ptr<Draft> draft_ = std::make_unique<Draft>();
   Changes since_;
   std::uint64_t map_octets_ = 0;  // of the map, generously
   Compactor::Clock::time_point checkpoint_due_;

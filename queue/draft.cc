@@ -1,42 +1,71 @@
 #include "queue/draft.h"
 
 #include <algorithm>
-#include <utility>
+#include <cstddef>
+#include <cstring>
+#include <new>
+
+#include "queue/change_log.h"
 
 namespace queue {
 namespace {
 
-// What a row takes beside its octets: the node of the map and two strings.
-constexpr std::uint64_t kRowOctets = 128;
+constexpr std::size_t kFirstOctets = 64 * 1024;  // of the arena
+constexpr std::uint64_t kRowOctets = 96;         // of a row beside its bytes: a node of the map
 
-std::uint64_t octets_of(const Draft::Rows::value_type& row) {
-  return kRowOctets + row.first.size() + (row.second ? row.second->size() : 0);
+// What has all its memory of the arena goes with it: nothing of it needs a destructor.
+std::array<Draft::Rows, kTables>& empty_tables(std::pmr::monotonic_buffer_resource& arena) {
+  using Tables = std::array<Draft::Rows, kTables>;
+  static_assert(alignof(Tables) <= alignof(std::max_align_t));
+  auto* rows = static_cast<Draft::Rows*>(arena.allocate(sizeof(Tables)));
+  for (std::size_t number = 0; number < kTables; ++number) new (rows + number) Draft::Rows(&arena);
+  return *reinterpret_cast<Tables*>(rows);
 }
 
 }  // namespace
 
-void Draft::put(Table table, std::string_view key, std::string_view value) {
-  Rows& rows = this->rows(table);
-  const auto at = rows.lower_bound(key);
-  if (at != rows.end() && at->first == key) {
-    octets_ -= octets_of(*at);
-    at->second.emplace(value);
-    octets_ += octets_of(*at);
-    return;
-  }
-  octets_ += octets_of(*rows.emplace_hint(at, key, value));
+Draft::Draft() : arena_(kFirstOctets), tables_(empty_tables(arena_)) {}
+
+std::string_view Draft::keep(std::string_view bytes) {
+  if (bytes.empty()) return {};
+  auto* copy = static_cast<char*>(arena_.allocate(bytes.size(), 1));
+  std::memcpy(copy, bytes.data(), bytes.size());
+  octets_ += bytes.size();
+  return {copy, bytes.size()};
 }
 
-void Draft::remove(Table table, std::string_view key) {
+void Draft::put(Table table, std::string_view key, std::string_view value) {
+  log_put(log_, table, key, value);
   Rows& rows = this->rows(table);
   const auto at = rows.lower_bound(key);
   if (at != rows.end() && at->first == key) {
-    octets_ -= octets_of(*at);
-    at->second.reset();
-    octets_ += octets_of(*at);
+    changes_.push_back({table, at->first, at->second});
+    at->second = keep(value);
     return;
   }
-  octets_ += octets_of(*rows.emplace_hint(at, key, std::nullopt));
+  octets_ += kRowOctets;
+  changes_.push_back({table, rows.emplace_hint(at, keep(key), keep(value))->first, std::nullopt});
+}
+
+bool Draft::remove(Table table, std::string_view key, bool is_below) {
+  Rows& rows = this->rows(table);
+  const auto at = rows.lower_bound(key);
+  const bool is_here = at != rows.end() && at->first == key;
+  if (is_here ? !at->second : !is_below) return false;
+  log_removal(log_, table, key);
+  if (!is_here) {
+    octets_ += kRowOctets;
+    const auto made = rows.emplace_hint(at, keep(key), std::nullopt);
+    changes_.push_back({table, made->first, std::nullopt});
+    return true;
+  }
+  changes_.push_back({table, at->first, at->second});
+  if (is_below) {
+    at->second.reset();
+  } else {
+    rows.erase(at);
+  }
+  return true;
 }
 
 const Draft::Value* Draft::find(Table table, std::string_view key) const {
@@ -49,31 +78,26 @@ bool Draft::empty() const {
   return std::all_of(tables_.begin(), tables_.end(), [](const Rows& rows) { return rows.empty(); });
 }
 
-std::size_t Draft::forget_puts(Table table) {
-  return std::erase_if(rows(table), [this](const auto& row) {
-    if (row.second) octets_ -= octets_of(row);
-    return row.second.has_value();
-  });
+void Draft::begin() {
+  changes_.clear();
+  log_.clear();
 }
 
-void Draft::take(Draft later, const IsBelow& is_below) {
-  for (std::size_t number = 0; number < kTables; ++number) {
-    const auto table = static_cast<Table>(number);
-    Rows& rows = tables_[number];
-    Rows& new_rows = later.tables_[number];
-    while (!new_rows.empty()) {
-      auto result = rows.insert(new_rows.extract(new_rows.begin()));
-      if (!result.inserted) {
-        octets_ -= octets_of(*result.position);
-        result.position->second = std::move(result.node.mapped());
-      }
-      if (!result.position->second && !is_below(table, result.position->first)) {
-        rows.erase(result.position);
-      } else {
-        octets_ += octets_of(*result.position);
-      }
+void Draft::take_back() {
+  for (; !changes_.empty(); changes_.pop_back()) {
+    const Change& last = changes_.back();
+    Rows& rows = this->rows(last.table);
+    if (last.before) {
+      rows.insert_or_assign(last.key, *last.before);
+    } else {
+      rows.erase(last.key);
     }
   }
+  log_.clear();
+}
+
+std::size_t Draft::forget_puts(Table table) {
+  return std::erase_if(rows(table), [](const auto& row) { return row.second.has_value(); });
 }
 
 }  // namespace queue

@@ -1,16 +1,19 @@
 // Rows of the database that are not in it yet: what was put and what was removed, by table in the
 // order of keys. It lies over the tables like a sheet over a drawing (Txn::lay_over): who reads
-// sees both, and what was put and removed again before the sheet is copied was never drawn.
-// Not thread-safe.
+// sees both, and what was put and removed again before the sheet is copied is never drawn.
+//
+// Its bytes lie in an arena that only grows and goes as a whole: what was read of it stays valid as
+// long as it is there. Not thread-safe; reading from several threads is.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <map>
+#include <memory_resource>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace queue {
 
@@ -29,32 +32,49 @@ inline constexpr std::size_t kTables = 9;
 
 class Draft {
  public:
-  // nullopt: the row was removed. Rows keep their address until take() or destruction.
-  using Value = std::optional<std::string>;
-  using Rows = std::map<std::string, Value, std::less<>>;
+  using Value = std::optional<std::string_view>;  // nullopt: the row was removed
+  using Rows = std::pmr::map<std::string_view, Value>;
+
+  Draft();
+  Draft(const Draft&) = delete;
+  Draft& operator=(const Draft&) = delete;
 
   void put(Table table, std::string_view key, std::string_view value);
-  void remove(Table table, std::string_view key);
+  // `is_below`: there is such a row under this draft, so that the removal has to be remembered.
+  // True where the row was there.
+  bool remove(Table table, std::string_view key, bool is_below);
   // Null: it says nothing of that row.
   [[nodiscard]] const Value* find(Table table, std::string_view key) const;
   [[nodiscard]] const Rows& rows(Table table) const {
     return tables_[static_cast<std::size_t>(table)];
   }
   [[nodiscard]] bool empty() const;
-  // Of memory, roughly.
+  // Of memory, roughly; it never becomes less.
   [[nodiscard]] std::uint64_t octets() const { return octets_; }
-  // The rows of a table that are put; so many there were.
+
+  // From here on everything that changes can be taken back, until the next begin().
+  void begin();
+  void take_back();
+  // What has changed since begin(), as the journal has it (queue/change_log.h).
+  [[nodiscard]] const std::string& log() const { return log_; }
+
+  // The rows of a table that are put, gone without a trace; so many there were.
   std::size_t forget_puts(Table table);
 
-  // What `later` says comes in place of what this says. A removal is forgotten where `is_below`
-  // says that there is no such row under this draft.
-  using IsBelow = std::function<bool(Table table, std::string_view key)>;
-  void take(Draft later, const IsBelow& is_below);
-
  private:
+  // One change, to be undone.
+  struct Change {
+    Table table = Table::kMeta;
+    std::string_view key;
+    std::optional<Value> before;  // nullopt: the draft said nothing
+  };
   Rows& rows(Table table) { return tables_[static_cast<std::size_t>(table)]; }
+  std::string_view keep(std::string_view bytes);
 
-  std::array<Rows, kTables> tables_;
+  std::pmr::monotonic_buffer_resource arena_;
+  std::array<Rows, kTables>& tables_;  // in the arena as well, and never taken apart
+  std::vector<Change> changes_;
+  std::string log_;
   std::uint64_t octets_ = 0;
 };
 

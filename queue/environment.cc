@@ -283,18 +283,20 @@ Txn::~Txn() {
   if (txn_ != nullptr) mdb_txn_abort(txn_);
 }
 
-void Txn::lay_over(Drafts drafts) {
-  drafts_ = {drafts.lowest, drafts.middle, drafts.top};
-  top_ = drafts.top;
+void Txn::lay_over(const Draft* lower, Draft* top) {
+  lower_ = lower;
+  top_ = top;
 }
 
 std::optional<std::string_view> Txn::get(Table table, std::string_view key) const {
+  const Draft::Value* value = top_ == nullptr ? nullptr : top_->find(table, key);
+  return value != nullptr ? *value : get_below(table, key);
+}
+
+std::optional<std::string_view> Txn::get_below(Table table, std::string_view key) const {
   if (error_ != 0) return std::nullopt;
-  for (auto draft = drafts_.rbegin(); draft != drafts_.rend(); ++draft) {
-    const Draft::Value* value = *draft == nullptr ? nullptr : (*draft)->find(table, key);
-    if (value == nullptr) continue;
-    return *value ? std::optional<std::string_view>(**value) : std::nullopt;
-  }
+  const Draft::Value* value = lower_ == nullptr ? nullptr : lower_->find(table, key);
+  if (value != nullptr) return *value;
   MDB_val k = to_val(key);
   MDB_val v{};
   const int code = mdb_get(txn_, environment_.table(table), &k, &v);
@@ -308,9 +310,8 @@ void Txn::put(Table table, std::string_view key, std::string_view value) {
 }
 
 bool Txn::remove(Table table, std::string_view key) {
-  const bool was_there = get(table, key).has_value();
-  if (was_there) top_->remove(table, key);
-  return was_there;
+  const bool is_below = get_below(table, key).has_value();
+  return error_ == 0 && top_->remove(table, key, is_below);
 }
 
 // One cursor a table: the next key is as a rule on the page where it stands. Of many rows it makes
@@ -328,7 +329,7 @@ void Txn::write(const Draft& draft) {
       if (error_ == 0 && environment_.fault()) note(environment_.fault()(FileCall::kMap));
       if (error_ != 0) break;
       MDB_val k = to_val(key);
-      MDB_val v = to_val(value ? std::string_view(*value) : std::string_view());
+      MDB_val v = to_val(value.value_or(std::string_view()));
       int code = 0;
       if (value) {
         code = mdb_cursor_put(cursor, &k, &v, 0);
@@ -372,11 +373,8 @@ int Txn::commit() {
 }
 
 Cursor::Cursor(const Txn& txn, Table table) : txn_(txn), table_(table) {
-  for (const Draft* draft : txn.drafts_) {
-    has_drafts_ = has_drafts_ || (draft != nullptr && !draft->rows(table).empty());
-  }
-  // What is removed while this walks goes there.
-  has_drafts_ = has_drafts_ || txn.top_ != nullptr;
+  // What is removed while this walks goes to the upper one, which may be empty yet.
+  has_drafts_ = txn.top_ != nullptr || (txn.lower_ != nullptr && !txn.lower_->rows(table).empty());
   if (txn.error() != 0 ||
       mdb_cursor_open(txn.handle(), txn.environment().table(table), &cursor_) != 0) {
     cursor_ = nullptr;
@@ -413,12 +411,11 @@ bool Cursor::find_stored(Where where, std::string_view key) {
 // The nearest row of all layers; where two have it, the upper one speaks.
 bool Cursor::find(Where where, std::string_view key) {
   if (!has_drafts_) return find_stored(where, key);
-  const std::string start(key);  // it may be of a row that a step of this moves from
-  for (std::string_view from = start;;) {
+  for (std::string_view from = key;;) {
     bool found = find_stored(where, from);
     bool is_removed = false;
     if (txn_.error() != 0) return false;
-    for (const Draft* draft : txn_.drafts_) {
+    for (const Draft* draft : {txn_.lower_, static_cast<const Draft*>(txn_.top_)}) {
       if (draft == nullptr) continue;
       const Draft::Rows& rows = draft->rows(table_);
       auto at = where == Where::kBehind ? rows.upper_bound(from) : rows.lower_bound(from);
@@ -429,7 +426,7 @@ bool Cursor::find(Where where, std::string_view key) {
       found = true;
       is_removed = !at->second;
       key_ = at->first;
-      value_ = at->second ? std::string_view(*at->second) : std::string_view();
+      value_ = at->second.value_or(std::string_view());
     }
     if (!found || !is_removed) return found;
     from = key_;
@@ -437,6 +434,9 @@ bool Cursor::find(Where where, std::string_view key) {
   }
 }
 
-void Cursor::remove() { txn_.top_->remove(table_, key_); }
+void Cursor::remove() {
+  const bool is_below = txn_.get_below(table_, key_).has_value();
+  if (txn_.error() == 0) txn_.top_->remove(table_, key_, is_below);
+}
 
 }  // namespace queue

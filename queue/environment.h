@@ -84,15 +84,10 @@ class Txn {
   Txn(const Txn&) = delete;
   Txn& operator=(const Txn&) = delete;
 
-  // From here on the tables read as if the drafts were in them, those above over those below
-  // (null: none), and what is put and removed goes to `top`; nothing of it to the database. They
-  // are to be there for as long.
-  struct Drafts {
-    const Draft* lowest = nullptr;
-    const Draft* middle = nullptr;
-    Draft* top = nullptr;
-  };
-  void lay_over(Drafts drafts);
+  // From here on the tables read as if the drafts were in them, `top` over `lower` (null: none),
+  // and what is put and removed goes to `top`; nothing of it to the database. They are to be there
+  // for as long.
+  void lay_over(const Draft* lower, Draft* top);
 
   [[nodiscard]] std::optional<std::string_view> get(Table table, std::string_view key) const;
   // Both need a draft on top.
@@ -118,9 +113,11 @@ class Txn {
     if (error_ == 0) error_ = code;
   }
 
+  [[nodiscard]] std::optional<std::string_view> get_below(Table table, std::string_view key) const;
+
   const Environment& environment_;
   MDB_txn* txn_ = nullptr;
-  std::array<const Draft*, 3> drafts_{};  // from below; null: none
+  const Draft* lower_ = nullptr;
   Draft* top_ = nullptr;
   mutable int error_ = 0;
 };

@@ -32,19 +32,24 @@ void RecentMessages::forget(const base::Id& id) {
   entries_.erase(id);
 }
 
-void RecentMessages::committed(std::uint64_t mark) {
+void RecentMessages::let_go(std::size_t most) {
+  if (uncommitted_.empty() || uncommitted_.front().number >= committed_) return;
+  std::vector<std::shared_ptr<const Entry>> gone;  // their memory is given back without the lock
   const std::lock_guard lock(mutex_);
-  const auto drop = [this](const Put& put) {
+  const auto drop = [&](const Put& put) {
     const auto at = entries_.find(put.id);
-    if (at != entries_.end() && at->second.number == put.number) entries_.erase(at);
+    if (at == entries_.end() || at->second.number != put.number) return;
+    gone.push_back(std::move(at->second.entry));
+    entries_.erase(at);
   };
-  for (; !uncommitted_.empty() && uncommitted_.front().number < mark; uncommitted_.pop_front()) {
+  for (; !uncommitted_.empty() && uncommitted_.front().number < committed_ && most > 0;
+       uncommitted_.pop_front(), --most) {
     const Put& put = uncommitted_.front();
     uncommitted_octets_ -= kEntryOctets + put.octets;
     const auto at = entries_.find(put.id);
     if (at == entries_.end() || at->second.number != put.number) continue;
     if (!at->second.entry->has_bytes) {
-      entries_.erase(at);
+      drop(put);
       continue;
     }
     bytes_.push_back(put);

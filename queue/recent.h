@@ -40,7 +40,9 @@ class RecentMessages {
   // The database has caught up with what was put before mark() said so: of that only bytes are
   // worth keeping, the latest first.
   [[nodiscard]] std::uint64_t mark() const { return next_number_; }
-  void committed(std::uint64_t mark);
+  void committed(std::uint64_t mark) { committed_ = mark; }
+  // Lets go of what is not worth keeping any more, looking at `most` of them.
+  void let_go(std::size_t most);
   // Of what the database has not yet.
   [[nodiscard]] std::uint64_t uncommitted_octets() const { return uncommitted_octets_; }
 
@@ -68,7 +70,7 @@ class RecentMessages {
   };
   std::deque<Put> bytes_;  // committed
   std::deque<Put> uncommitted_;
-  std::uint64_t next_number_ = 0;
+  std::uint64_t next_number_ = 0, committed_ = 0;  // those below are in the database
   std::uint64_t octets_ = 0;  // of bytes_
   std::uint64_t uncommitted_octets_ = 0;
 };

@@ -110,21 +110,22 @@ base::Result<Unfinished> replay(const Environment& environment, SegmentDirectory
   // the number they were written under.
   segments.reserve_numbers(place->segment);
   Unfinished unfinished;
+  unfinished.draft = std::make_unique<Draft>();
   bool is_log = true;
   std::uint64_t octets = 0;
   const auto read =
       read_journal(segments, environment.uuid(), *place, [&](std::string_view changes) {
         octets += changes.size();
-        return is_log = add_log(unfinished.draft, changes);
+        return is_log = redo(*unfinished.draft, changes);
       });
   if (!read) return read.error();
   if (!is_log) {
     return base::error("the queue's journal was written by another version of relayd");
   }
   if (octets == 0) return Unfinished{};
-  txn.lay_over({.top = &unfinished.draft});
+  txn.lay_over(nullptr, unfinished.draft.get());
   put_journal_place(txn, *place);
-  const int code = write(environment, unfinished.draft);
+  const int code = write(environment, *unfinished.draft);
   if (code == 0) {
     base::log_info("queue has taken up its journal", {{"octets", octets}});
     return Unfinished{};
@@ -162,7 +163,7 @@ base::Result<Unfinished> recover(const Environment& environment, SegmentDirector
   }
   if (!damaged_segments.empty()) find_short(txn, damaged_segments, found.damaged);
 
-  txn.lay_over({.top = &draft});
+  txn.lay_over(nullptr, &draft);
   Changes ignored;
   for (const base::Id& id : found.damaged) {
     const auto record = txn.get(Table::kMessage, id.key());

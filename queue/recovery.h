@@ -16,7 +16,7 @@ namespace queue {
 struct Unfinished {
   std::shared_ptr<SegmentFile> file;  // null: nothing
   std::uint64_t end = 0;              // of the journal in it
-  Draft draft;                        // the changes
+  std::unique_ptr<Draft> draft;       // the changes
 };
 
 // Brings into the database what is in the journal; counts anew what every segment holds (the

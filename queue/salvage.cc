@@ -25,7 +25,7 @@ class Unrecorded {
     auto place = journal_place(txn);
     if (!place) return base::Ok{};
     return read_journal(segments, uuid, *place,
-                        [this](std::string_view log) { return add_log(draft_, log); });
+                        [this](std::string_view log) { return redo(draft_, log); });
   }
 
   // The record of a message as it is: nullopt where it is gone, `recorded` where nothing has
@@ -33,7 +33,7 @@ class Unrecorded {
   std::optional<std::string_view> message(const base::Id& id, std::string_view recorded) const {
     const Draft::Value* value = draft_.find(Table::kMessage, id.key());
     if (value == nullptr) return recorded;
-    return *value ? std::optional<std::string_view>(**value) : std::nullopt;
+    return *value;
   }
   // What the journal changed of its deliveries; `deliveries` are those of the database.
   void change(const base::Id& id, std::vector<Delivery>& deliveries) const {
@@ -48,7 +48,7 @@ class Unrecorded {
     }
   }
   // Messages that the database has never had are among them.
-  [[nodiscard]] Draft::Rows messages() const { return draft_.rows(Table::kMessage); }
+  [[nodiscard]] const Draft::Rows& messages() const { return draft_.rows(Table::kMessage); }
 
  private:
   Draft draft_;
@@ -108,9 +108,9 @@ base::Status salvage(const std::string& directory, const SalvageCalls& calls) {
   }
   const Place place{txn, **segments, unrecorded, calls};
   Cursor cursor(txn, Table::kMessage);
-  auto only_in_journal = unrecorded.messages();
+  Draft::Rows only_in_journal = unrecorded.messages();
   for (bool more = cursor.seek({}); more; more = cursor.next()) {
-    only_in_journal.erase(std::string(cursor.key()));
+    only_in_journal.erase(cursor.key());
     if (!salvage_record(place, cursor.key(), cursor.value())) return base::Ok{};
   }
   const int code = txn.error();

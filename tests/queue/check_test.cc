@@ -38,7 +38,7 @@ class CheckTest : public StoreTest {
     {
       Draft draft;
       Txn txn(**environment, Txn::Mode::kWrite);
-      txn.lay_over({.top = &draft});
+      txn.lay_over(nullptr, &draft);
       change(txn);
       txn.write(draft);
       EXPECT_EQ(txn.commit(), 0);

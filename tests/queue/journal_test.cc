@@ -281,9 +281,8 @@ TEST_F(Journal, ABodyIsNeverTakenForAFrame) {
   const base::Id first = submit_text("p", "first");
   (void)store_->list({});
   // A frame that removes the message, as somebody would send it who knows all but the uuid.
-  Draft draft;
-  draft.remove(Table::kMessage, first.key());
-  const std::string log = log_of(draft);
+  std::string log;
+  log_removal(log, Table::kMessage, first.key());
   FrameHead head;
   head.changes_size = log.size();
   head.changes_crc = checksum(0, log);
@@ -387,12 +386,13 @@ TEST_F(Journal, SparesGoWhereRoomIsShort) {
 TEST(ChangeLog, AnythingElseIsRefused) {
   Draft draft;
   draft.put(Table::kMessage, std::string(16, 'i'), "value");
-  draft.remove(Table::kDelivery, std::string(20, 'd'));
+  EXPECT_FALSE(draft.remove(Table::kDelivery, std::string(20, 'd'), false));
+  EXPECT_TRUE(draft.remove(Table::kDelivery, std::string(20, 'd'), true));
   EXPECT_EQ(ids_in(draft).size(), 2U);
-  const std::string log = log_of(draft);
+  const std::string log = draft.log();
   const auto is_log = [](std::string_view bytes) {
     Draft read;
-    return add_log(read, bytes);
+    return redo(read, bytes);
   };
   EXPECT_TRUE(is_log(log));
   EXPECT_TRUE(is_log(""));

@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "queue/journal_writer.h"
+
 namespace queue {
 namespace {
 
@@ -13,8 +15,12 @@ constexpr int kNice = 10;
 
 }  // namespace
 
-Checkpointer::Checkpointer(const Environment& environment, std::function<void()> on_done)
-    : environment_(environment), on_done_(std::move(on_done)), thread_([this] { run(); }) {}
+Checkpointer::Checkpointer(const Environment& environment, SegmentDirectory& segments,
+                           std::function<void()> on_done)
+    : environment_(environment),
+      segments_(segments),
+      on_done_(std::move(on_done)),
+      thread_([this] { run(); }) {}
 
 Checkpointer::~Checkpointer() {
   {
@@ -25,10 +31,11 @@ Checkpointer::~Checkpointer() {
   thread_.join();
 }
 
-void Checkpointer::start(const Draft& draft) {
+void Checkpointer::start(const Draft& draft, bool needs_segment) {
   {
     const std::lock_guard lock(mutex_);
     draft_ = &draft;
+    needs_segment_ = needs_segment;
     result_.reset();
   }
   wake_.notify_all();
@@ -43,6 +50,11 @@ int Checkpointer::wait() {
   std::unique_lock lock(mutex_);
   wake_.wait(lock, [this] { return result_.has_value(); });
   return *std::exchange(result_, std::nullopt);
+}
+
+std::shared_ptr<SegmentFile> Checkpointer::take_segment() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(segment_, nullptr);
 }
 
 int Checkpointer::write(const Draft& draft) {
@@ -71,11 +83,15 @@ void Checkpointer::run() {
     wake_.wait(lock, [this] { return stopping_ || draft_ != nullptr; });
     if (draft_ == nullptr) return;
     const Draft& draft = *draft_;
+    const bool needs_segment = needs_segment_;
     lock.unlock();
     int code = write(draft);
     if (code == MDB_MAP_FULL && age_free_pages() == 0) code = write(draft);
+    int ignored = 0;  // who needs a segment tries again, and says why there is none
+    auto segment = code == 0 && needs_segment ? JournalWriter::prepare(segments_, ignored) : nullptr;
     lock.lock();
     draft_ = nullptr;
+    segment_ = std::move(segment);
     result_ = code;
     wake_.notify_all();
     lock.unlock();

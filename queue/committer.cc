@@ -86,7 +86,7 @@ Committer::Committer(Needs needs, Unfinished unfinished, std::uint64_t messages)
       compactor_(needs_.environment, *needs_.segments, needs_.limits),
       trail_(needs_.environment, needs_.trail_keep_ms),
       messages_(messages),
-      checkpointer_(needs_.environment, [this] {
+      checkpointer_(needs_.environment, *needs_.segments, [this] {
         const std::lock_guard lock(mutex_);
         is_checkpoint_done_ = true;
         wake_.notify_one();
@@ -169,6 +169,7 @@ void Committer::run() {
         lock.unlock();
         is_last_ = true;
         if (is_behind_ || journal_.number()) (void)checkpoint();
+        if (next_) needs_.segments->retire(std::exchange(next_, nullptr)->number());
         remove_emptied();
         lock.lock();
         reached_ = wanted_;
@@ -328,13 +329,18 @@ bool Committer::map_has_room(std::uint64_t octets, Environment::Reserve reserve)
   return octets == 0 || needs_.environment.has_room(kPagesOfTrees + pages, reserve);
 }
 
-// The journal goes on in a new segment only where the database says so.
+bool Committer::is_journal_over() const {
+  return journal_.end() >= static_cast<std::uint64_t>(needs_.limits.segment_size);
+}
+
+// The journal goes on in another segment where its last frame in this one says so (write_journal),
+// or, where there is no other one yet or no last frame, the database.
 int Committer::ensure_journal() {
-  const bool is_over = journal_.is_doubtful() ||
-                       journal_.end() >= static_cast<std::uint64_t>(needs_.limits.segment_size);
-  if (journal_.number() && !is_over) return 0;
-  JournalWriter::Before before;
-  if (const int code = journal_.go_on(before)) return code;
+  if (journal_.number() && !journal_.is_doubtful() && (next_ || !is_journal_over())) return 0;
+  int made = 0;
+  auto file = next_ ? std::exchange(next_, nullptr) : JournalWriter::prepare(*needs_.segments, made);
+  if (!file) return made;
+  JournalWriter::Before before = journal_.go_on(std::move(file));
   if (const int code = checkpoint()) {
     journal_.go_back(std::move(before));
     return code;
@@ -480,9 +486,16 @@ Committer::Attempt Committer::sync_own(const Frame& frame) {
 
 Committer::Attempt Committer::write_journal(Frame& frame, const Changes& changes) {
   if (draft_->log().empty() && frame.empty()) return {};  // nothing has changed
+  const bool is_last = next_ && is_journal_over();
+  if (is_last) put_journal_place(look(), {next_->number(), kSegmentHeader});
   const int code = journal_.append(frame, draft_->log());
-  if (code == 0) accept(changes);
-  return {code, "writing the journal"};
+  if (code != 0) return {code, "writing the journal"};
+  accept(changes);
+  if (is_last) {
+    left_.push_back(*journal_.number());
+    journal_.go_on_in(std::exchange(next_, nullptr));
+  }
+  return {};
 }
 
 // What has changed goes to the database at once, with all that waits for it.
@@ -650,11 +663,14 @@ int Committer::begin_checkpoint(bool may_leave) {
   running_->changes = std::exchange(since_, {});
   running_->recent = needs_.recent.mark();
   running_->map_octets = std::exchange(map_octets_, 0);
+  running_->left = std::exchange(left_, {});
   {
     const std::lock_guard lock(mutex_);
     running_->wanted = wanted_;
   }
-  checkpointer_.start(*running_->draft);
+  const bool is_soon_over =
+      journal_.number() && journal_.end() > static_cast<std::uint64_t>(needs_.limits.segment_size) / 4;
+  checkpointer_.start(*running_->draft, is_soon_over && !next_ && !may_leave);
   return 0;
 }
 
@@ -679,10 +695,12 @@ void Committer::put_back(std::unique_ptr<Draft> draft) {
 int Committer::finish_checkpoint(int code) {
   snapshot_.reset();
   const std::unique_ptr<Checkpoint> done = std::move(running_);
+  if (auto segment = checkpointer_.take_segment()) next_ = std::move(segment);
   const auto number = journal_.number();
   if (code != 0) {
     put_back(std::move(done->draft));
     map_octets_ += done->map_octets;
+    left_.insert(left_.end(), done->left.begin(), done->left.end());
     std::erase_if(done->changes.emptied, [&](std::uint64_t n) { return n == number; });
     since_.emptied.insert(since_.emptied.end(), done->changes.emptied.begin(),
                           done->changes.emptied.end());
@@ -701,6 +719,7 @@ int Committer::finish_checkpoint(int code) {
       emptied_.push_back(emptied);
       if (number == emptied) journal_.leave();
     }
+    retired_.insert(retired_.end(), done->left.begin(), done->left.end());
     needs_.recent.committed(done->recent);
     is_behind_.store(!draft_->empty(), std::memory_order_release);
     if (checkpoints_metric_ != nullptr) checkpoints_metric_->add();

@@ -94,6 +94,7 @@ class Committer {
     std::uint64_t recent = 0;      // RecentMessages::mark()
     std::uint64_t wanted = 0;      // calls of catch_up() that it answers
     std::uint64_t map_octets = 0;  // of the map, generously
+    std::vector<std::uint64_t> left;  // segments that the journal has left
   };
 
   void take_up(Unfinished unfinished);
@@ -118,6 +119,7 @@ class Committer {
   void remember(NewMessage& message);
   void remember(const base::Id& id);
   int ensure_journal();
+  [[nodiscard]] bool is_journal_over() const;
   void retire_journal();
   void remove_emptied();
   Txn& look();
@@ -155,6 +157,8 @@ class Committer {
 
   // The committer's thread only.
   JournalWriter journal_;
+  std::shared_ptr<SegmentFile> next_;  // where the journal will go on; null: not made yet
+  std::vector<std::uint64_t> left_;    // segments that it has left since the last checkpoint began
   bool is_last_ = false;  // nothing comes behind the next checkpoint
   std::vector<Store::Waiting> waiting_;
   std::vector<std::uint64_t> emptied_;  // segments whose files go after the answers

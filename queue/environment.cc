@@ -23,10 +23,11 @@ namespace {
 constexpr std::array<const char*, kTables> kNames = {
     "meta", "message", "recipient", "delivery", "due", "destination", "segment", "trail", "term"};
 // 2: messages may be of record version 2, which who wrote schema 1 cannot read, and the table of
-// due times is sorted by destination. 3: what is not in the database yet may be in the journal. An
-// older store becomes one of this schema when it is opened.
-constexpr std::string_view kSchema = "3";
-constexpr std::array<std::string_view, 2> kOldSchemas = {"1", "2"};
+// due times is sorted by destination. 3: what is not in the database yet may be in the journal. 4:
+// the journal may go on in another segment without the database. An older store becomes one of this
+// schema when it is opened.
+constexpr std::string_view kSchema = "4";
+constexpr std::array<std::string_view, 3> kOldSchemas = {"1", "2", "3"};
 constexpr std::string_view kUnsortedSchema = "1";
 
 bool is_old_schema(std::string_view schema) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/base/log.h"
+#include "queue/change_log.h"
 #include "queue/content.h"
 #include "queue/record_bytes.h"
 
@@ -49,6 +50,14 @@ base::Result<bool> is_whole(const SegmentFile& file, std::uint64_t offset, const
   return crc == head.bodies_crc;
 }
 
+std::optional<JournalPlace> decode_place(std::string_view value) {
+  Reader in(value);
+  JournalPlace place;
+  place.segment = in.fixed(8);
+  place.offset = in.fixed(8);
+  return in.done() ? std::optional(place) : std::nullopt;
+}
+
 }  // namespace
 
 std::string encode_head(const FrameHead& head, std::string_view uuid, std::uint64_t segment,
@@ -83,12 +92,12 @@ std::optional<FrameHead> decode_head(std::string_view bytes, std::string_view uu
 
 std::optional<JournalPlace> journal_place(const Txn& txn) {
   const auto value = txn.get(Table::kMeta, kPlaceKey);
-  if (!value) return std::nullopt;
-  Reader in(*value);
-  JournalPlace place;
-  place.segment = in.fixed(8);
-  place.offset = in.fixed(8);
-  return in.done() ? std::optional(place) : std::nullopt;
+  return value ? decode_place(*value) : std::nullopt;
+}
+
+std::optional<JournalPlace> journal_place(const Draft& draft) {
+  const Draft::Value* value = draft.find(Table::kMeta, kPlaceKey);
+  return value != nullptr && *value ? decode_place(**value) : std::nullopt;
 }
 
 void put_journal_place(Txn& txn, const JournalPlace& place) {
@@ -98,17 +107,21 @@ void put_journal_place(Txn& txn, const JournalPlace& place) {
   txn.put(Table::kMeta, kPlaceKey, out.take());
 }
 
-base::Status read_journal(SegmentDirectory& segments, std::string_view uuid, JournalPlace& place,
-                          const std::function<bool(std::string_view changes)>& changes) {
-  if (segments.file_size(place.segment) <= place.offset) return base::Ok{};
-  auto found = segments.find(place.segment);
-  if (!found) return found.error();
-  const std::shared_ptr<SegmentFile> file = found.take();
+base::Result<std::uint64_t> read_journal(SegmentDirectory& segments, std::string_view uuid,
+                                         JournalPlace& place, Draft& draft) {
+  std::uint64_t octets = 0;
+  std::shared_ptr<SegmentFile> file;
   for (;;) {
+    if (!file) {
+      if (segments.file_size(place.segment) <= place.offset) return octets;
+      auto found = segments.find(place.segment);
+      if (!found) return found.error();
+      file = found.take();
+    }
     const auto bytes = read_octets(*file, place.offset, kFrameHead);
     if (!bytes) return bytes.error();
     const auto head = decode_head(*bytes, uuid, place.segment, place.offset);
-    if (!head) return base::Ok{};
+    if (!head) return octets;
     // The sizes are of the head, which is sealed, but not yet of a file that has them.
     if (head->bodies_size > file->size() || head->frame_size() > file->size()) break;
     const auto whole = is_whole(*file, place.offset, *head);
@@ -118,12 +131,19 @@ base::Status read_journal(SegmentDirectory& segments, std::string_view uuid, Jou
         read_octets(*file, place.offset + kFrameHead + head->bodies_size, head->changes_size);
     if (!log) return log.error();
     if (log->size() != head->changes_size || checksum(0, *log) != head->changes_crc) break;
-    if (!changes(*log)) return base::Ok{};
+    if (!redo(draft, *log)) {
+      return base::error("the queue's journal was written by another version of relayd");
+    }
+    octets += log->size();
     place.offset += head->frame_size();
+    const auto next = journal_place(draft);
+    if (!next || next->segment <= place.segment) continue;  // numbers only grow: no way round
+    place = *next;
+    file.reset();
   }
   base::log_info("queue drops what was not written to its end",
                  {{"segment", place.segment}, {"offset", place.offset}});
-  return base::Ok{};
+  return octets;
 }
 
 }  // namespace queue

@@ -5,11 +5,11 @@
 //
 // A frame: head (below), bodies, changes (queue/change_log.h). The database says where the journal
 // goes on (segment, offset); what lies before that is in the database. The first thing behind it
-// that is no whole frame is the end: it was never answered.
+// that is no whole frame is the end: it was never answered. A frame whose changes name another
+// place of the journal is the last one of its segment.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,11 +44,13 @@ struct JournalPlace {
 };
 // Of the table kMeta; nullopt: there has been no journal yet.
 std::optional<JournalPlace> journal_place(const Txn& txn);
+std::optional<JournalPlace> journal_place(const Draft& draft);
 void put_journal_place(Txn& txn, const JournalPlace& place);
 
-// Gives the changes of each whole frame from `place` on, and moves `place` behind them; until
-// `changes` says false. Errors: a file is there and cannot be read.
-base::Status read_journal(SegmentDirectory& segments, std::string_view uuid, JournalPlace& place,
-                          const std::function<bool(std::string_view changes)>& changes);
+// Does in the draft the changes of each whole frame from `place` on, and moves `place` behind them;
+// the count of their octets. Errors: a file is there and cannot be read, or holds what this relayd
+// does not know.
+base::Result<std::uint64_t> read_journal(SegmentDirectory& segments, std::string_view uuid,
+                                         JournalPlace& place, Draft& draft);
 
 }  // namespace queue

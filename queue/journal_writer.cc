@@ -23,19 +23,23 @@ void JournalWriter::take_up(std::shared_ptr<SegmentFile> file, std::uint64_t end
   is_doubtful_ = false;
 }
 
-int JournalWriter::go_on(Before& before) {
-  int code = 0;
-  auto file = segments_.create(SegmentKind::kShared, code);
-  if (!file) return code;
+std::shared_ptr<SegmentFile> JournalWriter::prepare(SegmentDirectory& segments, int& code) {
+  auto file = segments.create(SegmentKind::kShared, code);
+  if (!file) return nullptr;
   code = file->sync();  // its header, so that a start that looks for the journal can open it
-  if (code == 0) code = segments_.sync_names();
-  if (code != 0) {
-    segments_.remove(file->number());
-    return code;
-  }
-  before = {std::exchange(file_, std::move(file)), std::exchange(end_, kSegmentHeader),
-            std::exchange(is_doubtful_, false)};
-  return 0;
+  if (code == 0) code = segments.sync_names();
+  if (code == 0) return file;
+  segments.remove(file->number());
+  return nullptr;
+}
+
+void JournalWriter::go_on_in(std::shared_ptr<SegmentFile> file) {
+  take_up(std::move(file), kSegmentHeader);
+}
+
+JournalWriter::Before JournalWriter::go_on(std::shared_ptr<SegmentFile> file) {
+  return {std::exchange(file_, std::move(file)), std::exchange(end_, kSegmentHeader),
+          std::exchange(is_doubtful_, false)};
 }
 
 void JournalWriter::go_back(Before before) {

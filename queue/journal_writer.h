@@ -45,14 +45,18 @@ class JournalWriter {
 
   // Goes on in `file` at `end`.
   void take_up(std::shared_ptr<SegmentFile> file, std::uint64_t end);
-  // Goes on in a new segment, whose header is on disk; `before` is as it was, for go_back(), where
-  // the database did not take note of it. 0 or an errno: then nothing has changed.
+  // Another segment, whose header and name are on disk. Null with `code` set on error. Any thread.
+  static std::shared_ptr<SegmentFile> prepare(SegmentDirectory& segments, int& code);
+  // The frame that says so was the last one in the segment so far.
+  void go_on_in(std::shared_ptr<SegmentFile> file);
+  // Goes on in the file without such a frame; gives what was before, for go_back(), where the
+  // database did not take note of it.
   struct Before {
     std::shared_ptr<SegmentFile> file;
     std::uint64_t end = 0;
     bool is_doubtful = false;
   };
-  int go_on(Before& before);
+  Before go_on(std::shared_ptr<SegmentFile> file);
   void go_back(Before before);
   void leave();  // the next frame needs a new segment
 

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "core/base/log.h"
-#include "queue/change_log.h"
 #include "queue/journal.h"
 #include "queue/tables.h"
 
@@ -111,23 +110,14 @@ base::Result<Unfinished> replay(const Environment& environment, SegmentDirectory
   segments.reserve_numbers(place->segment);
   Unfinished unfinished;
   unfinished.draft = std::make_unique<Draft>();
-  bool is_log = true;
-  std::uint64_t octets = 0;
-  const auto read =
-      read_journal(segments, environment.uuid(), *place, [&](std::string_view changes) {
-        octets += changes.size();
-        return is_log = redo(*unfinished.draft, changes);
-      });
-  if (!read) return read.error();
-  if (!is_log) {
-    return base::error("the queue's journal was written by another version of relayd");
-  }
-  if (octets == 0) return Unfinished{};
+  const auto octets = read_journal(segments, environment.uuid(), *place, *unfinished.draft);
+  if (!octets) return octets.error();
+  if (*octets == 0) return Unfinished{};
   txn.lay_over(nullptr, unfinished.draft.get());
   put_journal_place(txn, *place);
   const int code = write(environment, *unfinished.draft);
   if (code == 0) {
-    base::log_info("queue has taken up its journal", {{"octets", octets}});
+    base::log_info("queue has taken up its journal", {{"octets", *octets}});
     return Unfinished{};
   }
   if (!is_no_room(code)) return unreadable(code);

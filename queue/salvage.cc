@@ -6,7 +6,6 @@
 #include <string_view>
 #include <utility>
 
-#include "queue/change_log.h"
 #include "queue/codec.h"
 #include "queue/content.h"
 #include "queue/environment.h"
@@ -24,8 +23,8 @@ class Unrecorded {
   base::Status read(const Txn& txn, SegmentDirectory& segments, std::string_view uuid) {
     auto place = journal_place(txn);
     if (!place) return base::Ok{};
-    return read_journal(segments, uuid, *place,
-                        [this](std::string_view log) { return redo(draft_, log); });
+    const auto read = read_journal(segments, uuid, *place, draft_);
+    return read ? base::Status(base::Ok{}) : read.error();
   }
 
   // The record of a message as it is: nullopt where it is gone, `recorded` where nothing has

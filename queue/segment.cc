@@ -349,6 +349,7 @@ std::uint64_t SegmentDirectory::file_size(std::uint64_t number) const {
 }
 
 int SegmentDirectory::sync_names() {
+  const std::lock_guard lock(names_mutex_);  // who comes second waits for the names of the first
   if (!created_.exchange(false)) return 0;
   int code = *fault_ ? (*fault_)(FileCall::kSync) : 0;
   if (code == 0 && fsync(fd_) != 0) code = errno;

@@ -122,6 +122,7 @@ class SegmentDirectory {
   const std::string path_, uuid_;
   const std::shared_ptr<const FaultHook> fault_;
   std::atomic<std::uint64_t> last_number_{0};
+  std::mutex names_mutex_;
   std::atomic<bool> created_{false};
 
   std::mutex mutex_;

@@ -179,10 +179,10 @@ TEST_F(SalvageTest, RefusesAQueueThatIsInUse) {
 }
 
 TEST_F(SalvageTest, RefusesANewerSchemaAndGarbage) {
-  after([](Txn& t) { t.put(Table::kMeta, "schema", "4"); });
+  after([](Txn& t) { t.put(Table::kMeta, "schema", "5"); });
   const base::Status newer = run();
   ASSERT_FALSE(newer.ok());
-  EXPECT_NE(newer.message().find("schema 4"), std::string::npos) << newer.message();
+  EXPECT_NE(newer.message().find("schema 5"), std::string::npos) << newer.message();
   std::ofstream(queue_directory() + "/data.mdb") << random_text(50'000, 1);
   EXPECT_FALSE(run().ok());
 }
@@ -207,7 +207,7 @@ TEST_F(CheckTest, AStoreOfTheOldSchemaBecomesOneOfTheNew) {
   EXPECT_EQ(due[1].id, other_);
   EXPECT_EQ(store_->check(nullptr).damaged, 0U);
   store_.reset();
-  after([](Txn& t) { EXPECT_EQ(t.get(Table::kMeta, "schema"), "3"); });
+  after([](Txn& t) { EXPECT_EQ(t.get(Table::kMeta, "schema"), "4"); });
 }
 
 }  // namespace

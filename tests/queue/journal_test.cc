@@ -300,6 +300,35 @@ TEST_F(Journal, ABodyIsNeverTakenForAFrame) {
   EXPECT_TRUE(decode_head(forged.substr(0, kFrameHead), std::string(16, '\0'), 1, place));
 }
 
+// The journal goes on in the next segment without the database, which knows only where it began.
+TEST_F(Journal, AStartFollowsTheJournalThroughItsSegments) {
+  limits_.segment_size = 64 * base::kKiB;
+  open();
+  std::map<base::Id, std::string> there;
+  const auto add = [&](std::uint32_t seed) {
+    const std::string text = random_text(6'000, seed);
+    there[submit_text("p", text)] = "p" + text;
+  };
+  for (std::uint32_t i = 0; i < 8; ++i) add(i);
+  (void)store_->list({});  // the database knows of these, and the next segment is made
+  const std::uint64_t first = store_->find(there.begin()->first)->body.segment;
+  for (std::uint32_t i = 8; i < 16; ++i) add(i);
+  const base::Id gone = there.begin()->first;
+  ASSERT_EQ(finish(gone), Failure::kNone);  // told in the second segment, of one in the first
+  there.erase(gone);
+  std::set<std::uint64_t> segments;
+  for (const auto& [id, text] : there) segments.insert(store_->find(id)->body.segment);
+  ASSERT_EQ(segments, (std::set<std::uint64_t>{first, first + 1}));
+  crash();
+  for (int start = 0; start < 2; ++start) {
+    open();
+    EXPECT_EQ(store_->message_count(), there.size());
+    for (const auto& [id, text] : there) EXPECT_TRUE(read_back(id) == text);
+    EXPECT_FALSE(store_->find(gone));
+    EXPECT_EQ(store_->check(nullptr).damaged, 0U);
+  }
+}
+
 // A spare has the frames of its life before behind what is written to it in this one.
 TEST_F(Journal, OldFramesOfASpareAreNotTakenUp) {
   limits_.segment_size = 64 * base::kKiB;
@@ -335,7 +364,7 @@ TEST_F(Journal, WhatIsBeingReadBecomesNoSpare) {
   ASSERT_TRUE(reader.ok());
   for (const base::Id& id : ids) ASSERT_EQ(finish(id), Failure::kNone);
   (void)store_->list({});
-  EXPECT_EQ(segment_files(), 0U);
+  EXPECT_EQ(segment_files(), 1U);  // where the journal goes on
   EXPECT_EQ(segment_files("spare-"), 0U);
   for (std::uint32_t i = 0; i < 8; ++i) submit_text("q", random_text(6'000, 99 + i));
   std::string text(6'001, '\0');

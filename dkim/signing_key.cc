@@ -51,10 +51,10 @@ bool SigningKey::State::unfold_ed25519() {
   std::array<unsigned char, crypto_sign_SEEDBYTES> seed{};  // RFC 8032 5.1.5: the private key
   std::array<unsigned char, crypto_sign_PUBLICKEYBYTES> ignored{};
   std::size_t size = seed.size();
-  const bool is_done =
-      sodium_init() >= 0 && EVP_PKEY_get_raw_private_key(key.get(), seed.data(), &size) == 1 &&
-      size == seed.size() &&
-      crypto_sign_seed_keypair(ignored.data(), ed25519.data(), seed.data()) == 0;
+  const bool is_done = sodium_init() >= 0 &&
+                       EVP_PKEY_get_raw_private_key(key.get(), seed.data(), &size) == 1 &&
+                       size == seed.size() &&
+                       crypto_sign_seed_keypair(ignored.data(), ed25519.data(), seed.data()) == 0;
   OPENSSL_cleanse(seed.data(), seed.size());
   return is_done;
 }

@@ -1,5 +1,6 @@
 // Changes of the database as bytes: rows that are put and rows that are removed, in order, which is
-// what the journal holds (queue/journal.h). Doing them again does no harm. Decoding is strict. Pure.
+// what the journal holds (queue/journal.h). Doing them again does no harm. Decoding is strict.
+// Pure.
 #pragma once
 
 #include <set>

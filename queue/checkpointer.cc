@@ -88,7 +88,8 @@ void Checkpointer::run() {
     int code = write(draft);
     if (code == MDB_MAP_FULL && age_free_pages() == 0) code = write(draft);
     int ignored = 0;  // who needs a segment tries again, and says why there is none
-    auto segment = code == 0 && needs_segment ? JournalWriter::prepare(segments_, ignored) : nullptr;
+    auto segment =
+        code == 0 && needs_segment ? JournalWriter::prepare(segments_, ignored) : nullptr;
     lock.lock();
     draft_ = nullptr;
     segment_ = std::move(segment);

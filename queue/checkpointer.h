@@ -1,5 +1,6 @@
 // Writes drafts to the database, one at a time, on a thread of its own, and makes the segments that
-// will be needed next: group commits go on meanwhile (docs/decisions/0035-checkpoints-beside-the-commits.md).
+// will be needed next: group commits go on meanwhile
+// (docs/decisions/0035-checkpoints-beside-the-commits.md).
 #pragma once
 
 #include <condition_variable>

@@ -338,7 +338,8 @@ bool Committer::is_journal_over() const {
 int Committer::ensure_journal() {
   if (journal_.number() && !journal_.is_doubtful() && (next_ || !is_journal_over())) return 0;
   int made = 0;
-  auto file = next_ ? std::exchange(next_, nullptr) : JournalWriter::prepare(*needs_.segments, made);
+  auto file =
+      next_ ? std::exchange(next_, nullptr) : JournalWriter::prepare(*needs_.segments, made);
   if (!file) return made;
   JournalWriter::Before before = journal_.go_on(std::move(file));
   if (const int code = checkpoint()) {
@@ -669,7 +670,8 @@ int Committer::begin_checkpoint(bool may_leave) {
     running_->wanted = wanted_;
   }
   const bool is_soon_over =
-      journal_.number() && journal_.end() > static_cast<std::uint64_t>(needs_.limits.segment_size) / 4;
+      journal_.number() &&
+      journal_.end() > static_cast<std::uint64_t>(needs_.limits.segment_size) / 4;
   checkpointer_.start(*running_->draft, is_soon_over && !next_ && !may_leave);
   return 0;
 }

@@ -91,9 +91,9 @@ class Committer {
   struct Checkpoint {
     std::unique_ptr<Draft> draft;
     Changes changes;
-    std::uint64_t recent = 0;      // RecentMessages::mark()
-    std::uint64_t wanted = 0;      // calls of catch_up() that it answers
-    std::uint64_t map_octets = 0;  // of the map, generously
+    std::uint64_t recent = 0;         // RecentMessages::mark()
+    std::uint64_t wanted = 0;         // calls of catch_up() that it answers
+    std::uint64_t map_octets = 0;     // of the map, generously
     std::vector<std::uint64_t> left;  // segments that the journal has left
   };
 
@@ -159,7 +159,7 @@ class Committer {
   JournalWriter journal_;
   std::shared_ptr<SegmentFile> next_;  // where the journal will go on; null: not made yet
   std::vector<std::uint64_t> left_;    // segments that it has left since the last checkpoint began
-  bool is_last_ = false;  // nothing comes behind the next checkpoint
+  bool is_last_ = false;               // nothing comes behind the next checkpoint
   std::vector<Store::Waiting> waiting_;
   std::vector<std::uint64_t> emptied_;  // segments whose files go after the answers
   std::vector<std::uint64_t> retired_;  // not written to any more; may be empty already

@@ -36,7 +36,7 @@ bool is_old_schema(std::string_view schema) {
 constexpr unsigned kReadersMax = 1024;
 constexpr off_t kLockFileOctets = 128 * base::kKiB;  // a reader has 64 octets, a header is small
 constexpr std::uint64_t kLargeOctets = 64 * base::kMiB;  // of a database; a smaller one may stay
-constexpr std::size_t kRowsInARow = 64;  // about 30 microseconds
+constexpr std::size_t kRowsInARow = 64;                  // about 30 microseconds
 constexpr MDB_dbi kFreeList = 0;  // LMDB's own table of pages that can be used again
 
 MDB_val to_val(std::string_view bytes) {

@@ -71,7 +71,7 @@ class RecentMessages {
   std::deque<Put> bytes_;  // committed
   std::deque<Put> uncommitted_;
   std::uint64_t next_number_ = 0, committed_ = 0;  // those below are in the database
-  std::uint64_t octets_ = 0;  // of bytes_
+  std::uint64_t octets_ = 0;                       // of bytes_
   std::uint64_t uncommitted_octets_ = 0;
 };
 

@@ -4,6 +4,8 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
+#include <array>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -254,6 +256,36 @@ TEST_P(Both, PemRoundTrip) {
   ASSERT_TRUE(again.ok());
   EXPECT_EQ((*again)->dns_record(), key_of(GetParam())->dns_record());
   EXPECT_EQ((*again)->algorithm(), GetParam());
+}
+
+// Two libraries, one signature: RFC 8032 leaves nothing to chance (decision 0036).
+TEST(Signer, Ed25519IsWhatOpenSslSigns) {
+  for (int i = 0; i < 50; ++i) {
+    const Key key = *dkim::SigningKey::generate(Algorithm::kEd25519Sha256);
+    const std::string pem = key->pem();
+    const std::unique_ptr<BIO, decltype(&BIO_free)> bio(
+        BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+    const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> same(
+        PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr), EVP_PKEY_free);
+    ASSERT_TRUE(same);
+    const std::string data = "text " + std::to_string(i);
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned digest_size = 0;
+    ASSERT_EQ(
+        EVP_Digest(data.data(), data.size(), digest.data(), &digest_size, EVP_sha256(), nullptr),
+        1);
+    const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
+                                                                          EVP_MD_CTX_free);
+    std::string expected(64, '\0');
+    std::size_t size = expected.size();
+    ASSERT_EQ(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, same.get()), 1);
+    ASSERT_EQ(EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(expected.data()),
+                             &size, digest.data(), digest_size),
+              1);
+    const auto signature = key->sign(data);
+    ASSERT_TRUE(signature.ok());
+    EXPECT_TRUE(*signature == expected);
+  }
 }
 
 TEST(Signer, RefusesWhatItCannotSign) {

@@ -65,14 +65,6 @@ std::uint64_t octets_of(const NewMessage& message) {
          256 * m.envelope.recipients.size();
 }
 
-// Adds what a batch did to what others did.
-void add_changes(Changes& to, const Changes& changes) {
-  for (const auto& [number, use] : changes.usage) {
-    to.usage[number].messages += use.messages;
-    to.usage[number].octets += use.octets;
-  }
-}
-
 std::span<Work* const> half(std::span<Work* const> batch, bool second) {
   const std::size_t middle = batch.size() / 2;
   return second ? batch.subspan(middle) : batch.first(middle);
@@ -86,7 +78,7 @@ Committer::Committer(Needs needs, Unfinished unfinished, std::uint64_t messages)
       compactor_(needs_.environment, *needs_.segments, needs_.limits),
       trail_(needs_.environment, needs_.trail_keep_ms),
       messages_(messages),
-      checkpointer_(needs_.environment, *needs_.segments, [this] {
+      checkpoints_(needs_.environment, *needs_.segments, [this] {
         const std::lock_guard lock(mutex_);
         is_checkpoint_done_ = true;
         wake_.notify_one();
@@ -109,10 +101,10 @@ Committer::Committer(Needs needs, Unfinished unfinished, std::uint64_t messages)
 // What a start had no room for stays in the journal, which goes on behind it.
 void Committer::take_up(Unfinished unfinished) {
   journal_.take_up(std::move(unfinished.file), unfinished.end);
-  draft_ = std::move(unfinished.draft);
+  checkpoints_.take_up(std::move(unfinished.draft));
   is_behind_ = true;
   needs_.pressure->set_full("the queue's database has no room for what is in its journal");
-  for (const base::Id& id : ids_in(*draft_)) remember(id);
+  for (const base::Id& id : ids_in(checkpoints_.draft())) remember(id);
 }
 
 Committer::~Committer() {
@@ -195,12 +187,12 @@ Committer::Works Committer::take() {
   std::unique_lock lock(mutex_);
   const auto ready = [this] {
     return stopping_ || hurried_ > 0 || queue_.size() >= kPatientMax || is_checkpoint_done_ ||
-           (!running_ && caught_up_ < wanted_);
+           (!checkpoints_.is_running() && caught_up_ < wanted_);
   };
   // Contents find the disk full in their sessions' threads: look now and then.
   auto until = Compactor::Clock::now() + kProbeInterval * (needs_.pressure->is_full() ? 1 : 4);
   if (may_copy_forward()) until = std::min(until, *compactor_.due());
-  if (is_behind_ && !running_ && !needs_.pressure->is_poisoned()) {
+  if (is_behind_ && !checkpoints_.is_running() && !needs_.pressure->is_poisoned()) {
     until = std::min(until, checkpoint_due_);
   }
   while (!ready()) {
@@ -324,19 +316,24 @@ void Committer::refuse_where_full(const Batch& batch) {
 }
 
 bool Committer::map_has_room(std::uint64_t octets, Environment::Reserve reserve) const {
-  const std::uint64_t running = running_ ? running_->map_octets : 0;
-  const std::uint64_t pages = (octets + map_octets_ + running) / needs_.environment.page_size();
+  const std::uint64_t pages = (octets + checkpoints_.map_octets()) / needs_.environment.page_size();
   return octets == 0 || needs_.environment.has_room(kPagesOfTrees + pages, reserve);
 }
 
-bool Committer::is_journal_over() const {
-  return journal_.end() >= static_cast<std::uint64_t>(needs_.limits.segment_size);
+// The segment that is written to is longer than one in so many of limits.segment_size.
+bool Committer::is_longer_than(std::uint64_t part) const {
+  return journal_.number() &&
+         journal_.end() > static_cast<std::uint64_t>(needs_.limits.segment_size) / part;
 }
 
 // The journal goes on in another segment where its last frame in this one says so (write_journal),
 // or, where there is no other one yet or no last frame, the database.
 int Committer::ensure_journal() {
-  if (journal_.number() && !journal_.is_doubtful() && (next_ || !is_journal_over())) return 0;
+  if (journal_.number() && !journal_.is_doubtful() && (next_ || !is_longer_than(1))) return 0;
+  // What runs may bring the next segment. One that is made here would be newer than that, and the
+  // journal goes from older to newer ones only.
+  if (checkpoints_.is_running()) (void)finish_checkpoint(checkpoints_.wait());
+  if (needs_.pressure->is_poisoned()) return EIO;
   int made = 0;
   auto file =
       next_ ? std::exchange(next_, nullptr) : JournalWriter::prepare(*needs_.segments, made);
@@ -356,7 +353,7 @@ void Committer::apply(std::span<Work* const> batch, Try turn) {
   if (batch.empty()) return;
   const auto [code, doing] = attempt(batch, turn);
   if (code == 0) return;
-  snapshot_.reset();  // what has failed once fails for good
+  checkpoints_.look_anew();  // what has failed once fails for good
   const auto answer = [](std::span<Work* const> works, Failure failure) {
     for (Work* work : works) work->answer = failure;
   };
@@ -396,7 +393,7 @@ Committer::Attempt Committer::attempt(std::span<Work* const> batch, Try turn) {
   if (done.code != 0) return done;
   bool has_journal = journal_.number() && !journal_.is_doubtful();
   for (;;) {
-    if (!has_journal && running_) (void)finish_checkpoint(checkpointer_.wait());
+    if (!has_journal && checkpoints_.is_running()) (void)finish_checkpoint(checkpoints_.wait());
     Changes changes;
     done = change_tables(batch, turn, changes);
     if (done.code == 0) {
@@ -406,8 +403,8 @@ Committer::Attempt Committer::attempt(std::span<Work* const> batch, Try turn) {
       keep(changes, batch);
       break;
     }
-    draft_->take_back();
-    is_behind_ = running_ || !draft_->empty();
+    checkpoints_.draft().take_back();
+    is_behind_ = !checkpoints_.is_clear();
     if (!has_journal || !is_no_room(done.code) || !frame.bodies.empty()) return done;
     has_journal = false;
   }
@@ -459,8 +456,8 @@ Committer::Attempt Committer::place_bodies(std::span<Work* const> batch, Frame& 
 
 Committer::Attempt Committer::change_tables(std::span<Work* const> batch, Try turn,
                                             Changes& changes) {
-  draft_->begin();
-  Txn& txn = look();
+  checkpoints_.draft().begin();
+  Txn& txn = checkpoints_.look();
   const std::int64_t now_ms = needs_.clock.wall_ms();
   TrailWriter trail(txn, trail_.bucket(), now_ms);
   if (turn != Try::kUntold && trail_.may_write(txn)) changes.trail = &trail;
@@ -486,14 +483,15 @@ Committer::Attempt Committer::sync_own(const Frame& frame) {
 }
 
 Committer::Attempt Committer::write_journal(Frame& frame, const Changes& changes) {
-  if (draft_->log().empty() && frame.empty()) return {};  // nothing has changed
-  const bool is_last = next_ && is_journal_over();
-  if (is_last) put_journal_place(look(), {next_->number(), kSegmentHeader});
-  const int code = journal_.append(frame, draft_->log());
+  const std::string& log = checkpoints_.draft().log();
+  if (log.empty() && frame.empty()) return {};  // nothing has changed
+  const bool is_last = next_ && is_longer_than(1);
+  if (is_last) put_journal_place(checkpoints_.look(), {next_->number(), kSegmentHeader});
+  const int code = journal_.append(frame, log);
   if (code != 0) return {code, "writing the journal"};
   accept(changes);
   if (is_last) {
-    left_.push_back(*journal_.number());
+    checkpoints_.leave(*journal_.number());
     journal_.go_on_in(std::exchange(next_, nullptr));
   }
   return {};
@@ -501,17 +499,17 @@ Committer::Attempt Committer::write_journal(Frame& frame, const Changes& changes
 
 // What has changed goes to the database at once, with all that waits for it.
 Committer::Attempt Committer::write_database(const Changes& changes) {
-  if (draft_->log().empty()) return {};
-  const Changes before = since_;
+  if (checkpoints_.draft().log().empty()) return {};
+  Changes before = checkpoints_.accepted();
   accept(changes);
   const int code = checkpoint();
-  if (code != 0) since_ = before;
+  if (code != 0) checkpoints_.restore(std::move(before));
   return {code, "committing to the queue's database"};
 }
 
 // What a batch did is durable, or will be with the checkpoint that follows.
 void Committer::accept(const Changes& changes) {
-  add_changes(since_, changes);
+  checkpoints_.accept(changes);
   if (is_behind_.exchange(true)) return;
   checkpoint_due_ =
       Compactor::Clock::now() + std::chrono::milliseconds(needs_.limits.checkpoint_interval);
@@ -533,9 +531,9 @@ void Committer::keep(const Changes& changes, std::span<Work* const> batch) {
     if (work->answer != Failure::kNone) continue;
     for (NewMessage& message : messages_of(*work)) {
       if (StoredContent* content = content_of(message)) content->keep();
-      map_octets_ += octets_of(message);
+      checkpoints_.add_map_octets(octets_of(message));
     }
-    map_octets_ += kOctetsOfMessage;
+    checkpoints_.add_map_octets(kOctetsOfMessage);
     remember(*work);
   }
   waiting_.insert(waiting_.end(), changes.waiting.begin(), changes.waiting.end());
@@ -575,7 +573,7 @@ void Committer::remember(NewMessage& message) {
 void Committer::remember(const base::Id& id) {
   if (!is_behind_) return needs_.recent.forget(id);  // it was committed at once
   RecentMessages::Entry entry;
-  const Txn& txn = look();
+  const Txn& txn = checkpoints_.look();
   if (auto message = find_message(txn, id)) {
     entry.message = *std::move(message);
     entry.deliveries = find_deliveries(txn, id);
@@ -586,21 +584,14 @@ void Committer::remember(const base::Id& id) {
   needs_.recent.put(std::move(entry));
 }
 
-// The tables with all that has been done, to be changed. Its error() tells.
-Txn& Committer::look() {
-  if (!snapshot_) snapshot_ = std::make_unique<Txn>(needs_.environment, Txn::Mode::kRead);
-  snapshot_->lay_over(running_ ? running_->draft.get() : nullptr, draft_.get());
-  return *snapshot_;
-}
-
 void Committer::checkpoint_where_due() {
-  std::optional<int> result = running_ ? checkpointer_.result() : std::nullopt;
+  auto done = checkpoints_.is_running() ? checkpoints_.result() : std::nullopt;
   const auto is_much = [this](std::uint64_t times) {
-    return draft_->octets() >= times * kDraftOctets ||
+    return checkpoints_.octets() >= times * kDraftOctets ||
            needs_.recent.uncommitted_octets() >= times * kRecentOctets;
   };
-  if (running_ && !result && is_much(2)) result = checkpointer_.wait();
-  if (result && finish_checkpoint(*result) == MDB_MAP_FULL) (void)checkpoint();
+  if (checkpoints_.is_running() && is_much(2)) done = checkpoints_.wait();
+  if (done && finish_checkpoint(*std::move(done)) == MDB_MAP_FULL) (void)checkpoint();
   std::uint64_t wanted = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -608,27 +599,16 @@ void Committer::checkpoint_where_due() {
   }
   const bool is_wanted = wanted > caught_up_;  // nobody but this thread counts that up
   const bool is_due = Compactor::Clock::now() >= checkpoint_due_ || is_much(1) || is_wanted;
-  if (is_behind_ && !running_ && is_due && !needs_.pressure->is_poisoned()) {
-    (void)(is_spent() ? checkpoint() : begin_checkpoint(false));
+  if (is_behind_ && !checkpoints_.is_running() && is_due && !needs_.pressure->is_poisoned()) {
+    const bool is_spent = is_longer_than(2) && checkpoints_.messages_in(*journal_.number()) <= 0;
+    (void)(is_spent ? checkpoint() : begin_checkpoint(false));
   }
-  if (is_wanted && !running_ && reached_ < wanted) {
+  if (is_wanted && !checkpoints_.is_running() && reached_ < wanted) {
     reached_ = wanted;
     reached_well_ = !is_behind_;
   }
   remove_emptied();
   answer_caught_up();
-}
-
-// The segment that is written to is large, and nobody needs what is in it.
-bool Committer::is_spent() {
-  const auto number = journal_.number();
-  if (!number || journal_.end() <= static_cast<std::uint64_t>(needs_.limits.segment_size) / 2) {
-    return false;
-  }
-  const auto row = look().get(Table::kSegment, segment_key(*number));
-  const SegmentUse use = (row ? decode_segment(*row) : std::nullopt).value_or(SegmentUse{});
-  const auto since = since_.usage.find(*number);
-  return use.messages + (since == since_.usage.end() ? 0 : since->second.messages) <= 0;
 }
 
 void Committer::answer_caught_up() {
@@ -644,100 +624,63 @@ void Committer::answer_caught_up() {
 int Committer::begin_checkpoint(bool may_leave) {
   checkpoint_due_ =
       Compactor::Clock::now() + std::chrono::milliseconds(needs_.limits.checkpoint_interval);
-  Txn& txn = look();
-  const bool is_large = journal_.end() > static_cast<std::uint64_t>(needs_.limits.segment_size) / 2;
-  settle_segments(txn, journal_.number(), is_large && may_leave, since_);
+  Checkpoints::Start start;
+  start.active = journal_.number();
+  start.drop_active = may_leave && is_longer_than(2);
+  start.needs_segment = !may_leave && !next_ && is_longer_than(4);
+  start.recent = needs_.recent.mark();
   // Behind the end of a doubtful segment may lie a frame that was not answered and could not be
   // cut; and a queue that was closed has no need to look.
   constexpr std::uint64_t kNoMore = std::numeric_limits<std::uint64_t>::max();
-  if (const auto number = journal_.number()) {
-    put_journal_place(txn,
-                      {*number, journal_.is_doubtful() || is_last_ ? kNoMore : journal_.end()});
-  }
-  if (const int code = txn.error()) {
-    snapshot_.reset();
-    poison("reading the queue's database", code);
-    return code;
-  }
-  running_ = std::make_unique<Checkpoint>();
-  running_->draft = std::exchange(draft_, std::make_unique<Draft>());
-  running_->changes = std::exchange(since_, {});
-  running_->recent = needs_.recent.mark();
-  running_->map_octets = std::exchange(map_octets_, 0);
-  running_->left = std::exchange(left_, {});
+  const std::uint64_t end = journal_.is_doubtful() || is_last_ ? kNoMore : journal_.end();
+  if (start.active) start.place = JournalPlace{*start.active, end};
   {
     const std::lock_guard lock(mutex_);
-    running_->wanted = wanted_;
+    start.wanted = wanted_;
   }
-  const bool is_soon_over =
-      journal_.number() &&
-      journal_.end() > static_cast<std::uint64_t>(needs_.limits.segment_size) / 4;
-  checkpointer_.start(*running_->draft, is_soon_over && !next_ && !may_leave);
-  return 0;
-}
-
-// What came since lies over what could not be written.
-void Committer::put_back(std::unique_ptr<Draft> draft) {
-  const std::unique_ptr<const Draft> since = std::exchange(draft_, std::move(draft));
-  if (since->empty()) return;
-  for (std::size_t number = 0; number < kTables; ++number) {
-    const auto table = static_cast<Table>(number);
-    for (const auto& [key, value] : since->rows(table)) {
-      if (value) {
-        draft_->put(table, key, *value);
-      } else {
-        draft_->remove(table, key, true);
-      }
-    }
-  }
-  draft_->begin();
+  const int code = checkpoints_.begin(start);
+  if (code == 0) return 0;
+  checkpoints_.look_anew();
+  poison("reading the queue's database", code);
+  return code;
 }
 
 // It is in the database, or stays in the journal and is tried again, unless the store has failed.
-int Committer::finish_checkpoint(int code) {
-  snapshot_.reset();
-  const std::unique_ptr<Checkpoint> done = std::move(running_);
-  if (auto segment = checkpointer_.take_segment()) next_ = std::move(segment);
-  const auto number = journal_.number();
-  if (code != 0) {
-    put_back(std::move(done->draft));
-    map_octets_ += done->map_octets;
-    left_.insert(left_.end(), done->left.begin(), done->left.end());
-    std::erase_if(done->changes.emptied, [&](std::uint64_t n) { return n == number; });
-    since_.emptied.insert(since_.emptied.end(), done->changes.emptied.begin(),
-                          done->changes.emptied.end());
-    if (is_no_room_after_all(code)) {
-      needs_.pressure->set_full(std::string("the queue's database has no room: ") +
-                                mdb_strerror(code));
-      const std::size_t untold = draft_->forget_puts(Table::kTrail);
-      draft_->forget_puts(Table::kTerm);
-      if (untold_metric_ != nullptr) untold_metric_->add(static_cast<std::int64_t>(untold));
-    } else {
-      poison("committing to the queue's database", code);
-    }
-  } else {
-    compactor_.note(done->changes);
-    for (const std::uint64_t emptied : done->changes.emptied) {
+int Committer::finish_checkpoint(Checkpoints::Done done) {
+  if (done.segment) next_ = std::move(done.segment);
+  reached_ = done.wanted;
+  reached_well_ = done.code == 0;
+  if (done.code == 0) {
+    compactor_.note(done.changes);
+    for (const std::uint64_t emptied : done.changes.emptied) {
       emptied_.push_back(emptied);
-      if (number == emptied) journal_.leave();
+      if (journal_.number() == emptied) journal_.leave();
     }
-    retired_.insert(retired_.end(), done->left.begin(), done->left.end());
-    needs_.recent.committed(done->recent);
-    is_behind_.store(!draft_->empty(), std::memory_order_release);
+    retired_.insert(retired_.end(), done.left.begin(), done.left.end());
+    needs_.recent.committed(done.recent);
+    is_behind_.store(!checkpoints_.is_clear(), std::memory_order_release);
     if (checkpoints_metric_ != nullptr) checkpoints_metric_->add();
+    return 0;
   }
-  reached_ = done->wanted;
-  reached_well_ = code == 0;
-  return code;
+  if (!is_no_room_after_all(done.code)) {
+    poison("committing to the queue's database", done.code);
+    return done.code;
+  }
+  needs_.pressure->set_full(std::string("the queue's database has no room: ") +
+                            mdb_strerror(done.code));
+  const std::size_t untold = checkpoints_.draft().forget_puts(Table::kTrail);
+  checkpoints_.draft().forget_puts(Table::kTerm);
+  if (untold_metric_ != nullptr) untold_metric_->add(static_cast<std::int64_t>(untold));
+  return done.code;
 }
 
 // All that is durable is in the database when it returns 0; commits wait.
 int Committer::checkpoint() {
-  if (running_) (void)finish_checkpoint(checkpointer_.wait());
+  if (checkpoints_.is_running()) (void)finish_checkpoint(checkpoints_.wait());
   if (needs_.pressure->is_poisoned()) return EIO;
   if (const int code = begin_checkpoint(true)) return code;
-  snapshot_.reset();  // so that pages it reads can be used again
-  return finish_checkpoint(checkpointer_.wait());
+  checkpoints_.look_anew();
+  return finish_checkpoint(checkpoints_.wait());
 }
 
 void Committer::forget_old() {
@@ -746,16 +689,16 @@ void Committer::forget_old() {
   if (Compactor::Clock::now() < forget_due_) return;
   forget_due_ = Compactor::Clock::now() + kForgettingPause;
   // Nobody waits for it and nothing is lost with it: it is not in the journal.
-  draft_->begin();
-  Txn& txn = look();
+  checkpoints_.draft().begin();
+  Txn& txn = checkpoints_.look();
   const bool has_changed = trail_.forget(txn, now_ms, kForgottenIdle);
   if (txn.error() != 0) {
-    draft_->take_back();
-    return snapshot_.reset();
+    checkpoints_.draft().take_back();
+    return checkpoints_.look_anew();
   }
   if (!has_changed) return;
   accept({});
-  if (!running_) (void)begin_checkpoint(false);
+  if (!checkpoints_.is_running()) (void)begin_checkpoint(false);
 }
 
 bool Committer::may_copy_forward() const {
@@ -767,7 +710,7 @@ void Committer::copy_forward() {
   if (!survivors.empty()) {
     const int code = move(survivors);
     if (code != 0) {
-      snapshot_.reset();
+      checkpoints_.look_anew();
       compactor_.give_up();
     }
     if (code != 0 && !is_no_room_after_all(code) && !is_no_descriptor(code))
@@ -787,8 +730,8 @@ int Committer::move(const std::vector<Survivor>& survivors) {
   Frame frame;
   Changes changes;
   std::vector<base::Id> moved;
-  draft_->begin();
-  Txn& txn = look();
+  checkpoints_.draft().begin();
+  Txn& txn = checkpoints_.look();
   for (const Survivor& survivor : survivors) {
     const auto now = find_message(txn, survivor.message.id);
     if (!now || now->body.segment != survivor.message.body.segment) continue;
@@ -804,7 +747,7 @@ int Committer::move(const std::vector<Survivor>& survivors) {
   int code = txn.error();
   if (code == 0) code = write_journal(frame, changes).code;
   if (code != 0) {
-    draft_->take_back();
+    checkpoints_.draft().take_back();
     return code;
   }
   for (const base::Id& id : moved) remember(id);  // who looks for it finds it where it is now

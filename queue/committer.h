@@ -25,10 +25,9 @@
 #include <variant>
 #include <vector>
 
-#include "queue/checkpointer.h"
+#include "queue/checkpoints.h"
 #include "queue/compaction.h"
 #include "queue/content.h"
-#include "queue/draft.h"
 #include "queue/environment.h"
 #include "queue/journal_writer.h"
 #include "queue/pressure.h"
@@ -87,15 +86,6 @@ class Committer {
     int code = 0;  // 0: all of it is
     const char* doing = "";
   };
-  // What goes to the database, and what follows once it is there.
-  struct Checkpoint {
-    std::unique_ptr<Draft> draft;
-    Changes changes;
-    std::uint64_t recent = 0;         // RecentMessages::mark()
-    std::uint64_t wanted = 0;         // calls of catch_up() that it answers
-    std::uint64_t map_octets = 0;     // of the map, generously
-    std::vector<std::uint64_t> left;  // segments that the journal has left
-  };
 
   void take_up(Unfinished unfinished);
   void run();
@@ -119,17 +109,14 @@ class Committer {
   void remember(NewMessage& message);
   void remember(const base::Id& id);
   int ensure_journal();
-  [[nodiscard]] bool is_journal_over() const;
+  [[nodiscard]] bool is_longer_than(std::uint64_t part) const;
   void retire_journal();
   void remove_emptied();
-  Txn& look();
   void checkpoint_where_due();
   int begin_checkpoint(bool may_leave);
-  int finish_checkpoint(int code);
+  int finish_checkpoint(Checkpoints::Done done);
   int checkpoint();
-  void put_back(std::unique_ptr<Draft> draft);
   void answer_caught_up();
-  [[nodiscard]] bool is_spent();
   [[nodiscard]] bool is_no_room_after_all(int code) const;
   void forget_old();
   void copy_forward();
@@ -158,20 +145,13 @@ class Committer {
   // The committer's thread only.
   JournalWriter journal_;
   std::shared_ptr<SegmentFile> next_;  // where the journal will go on; null: not made yet
-  std::vector<std::uint64_t> left_;    // segments that it has left since the last checkpoint began
   bool is_last_ = false;               // nothing comes behind the next checkpoint
   std::vector<Store::Waiting> waiting_;
   std::vector<std::uint64_t> emptied_;  // segments whose files go after the answers
   std::vector<std::uint64_t> retired_;  // not written to any more; may be empty already
-  // Since the last checkpoint began: what is durable and not in the database, what follows from it.
-  std::unique_ptr<Draft> draft_ = std::make_unique<Draft>();
-  Changes since_;
-  std::uint64_t map_octets_ = 0;  // of the map, generously
   Compactor::Clock::time_point checkpoint_due_;
   std::uint64_t reached_ = 0;  // of wanted_, to be answered once files have gone; and how it went
   bool reached_well_ = true;
-  std::unique_ptr<Checkpoint> running_;  // null: none is under way
-  std::unique_ptr<Txn> snapshot_;        // the database as it was last read; null: not open
   Compactor compactor_;
   std::size_t changes_since_ = 0;  // the pages of the map were let go of
   TrailKeeper trail_;
@@ -181,7 +161,7 @@ class Committer {
   base::Metric *messages_metric_ = nullptr, *commits_metric_ = nullptr, *changes_metric_ = nullptr,
                *untold_metric_ = nullptr, *checkpoints_metric_ = nullptr;
   // Last: everything else is there when they start.
-  Checkpointer checkpointer_;
+  Checkpoints checkpoints_;
   std::thread thread_;
 };
 

@@ -137,7 +137,12 @@ base::Result<std::uint64_t> read_journal(SegmentDirectory& segments, std::string
     octets += log->size();
     place.offset += head->frame_size();
     const auto next = journal_place(draft);
-    if (!next || next->segment <= place.segment) continue;  // numbers only grow: no way round
+    if (!next || next->segment == place.segment) continue;
+    if (next->segment < place.segment) {  // numbers only grow: a journal does not go in circles
+      return base::error("the queue's journal goes on in segment " + std::to_string(next->segment) +
+                         ", which is older than segment " + std::to_string(place.segment) +
+                         "; restore the queue from a copy, or salvage it");
+    }
     place = *next;
     file.reset();
   }

@@ -1,5 +1,6 @@
 #include "queue/content.h"
 
+#include <libdeflate.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -18,8 +19,8 @@ constexpr std::uint64_t kWritebackSize = base::kMiB;
 }  // namespace
 
 std::uint32_t checksum(std::uint32_t so_far, std::string_view bytes) {
-  return static_cast<std::uint32_t>(
-      crc32_z(so_far, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+  if (bytes.empty()) return so_far;  // a null pointer would begin anew
+  return libdeflate_crc32(so_far, bytes.data(), bytes.size());
 }
 
 std::uint32_t checksum_join(std::uint32_t first, std::uint32_t second, std::uint64_t second_size) {

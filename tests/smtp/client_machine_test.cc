@@ -625,6 +625,34 @@ TEST(ClientMachine, BareCrAndLfNeverGoOut) {
   }
 }
 
+// At every place of a content longer than what is looked at in one go.
+TEST(ClientMachine, BareCrAndLfAreFoundWhereverTheyAre) {
+  const std::string clean = [] {
+    std::string lines;
+    while (lines.size() < 300) lines += std::string(lines.size() % 67, 'x') + "\r\n";
+    return lines;
+  }();
+  const auto is_refused = [](const std::string& content) {
+    Client c;
+    c.ready(kChunking);
+    c.send({kTwo[0]});
+    c.hears("250 ok\r\n250 ok\r\n");
+    c->content(content);
+    c->content_end();
+    return c.said().empty();
+  };
+  EXPECT_FALSE(is_refused(clean));
+  for (std::size_t at = 0; at < clean.size(); ++at) {
+    for (const char octet : {'\r', '\n', 'x'}) {
+      if (clean[at] == octet) continue;
+      std::string content = clean;
+      content[at] = octet;
+      const bool is_broken = octet != 'x' || clean[at] != 'x';
+      EXPECT_EQ(is_refused(content), is_broken) << at << ": " << static_cast<int>(octet);
+    }
+  }
+}
+
 // ---- Trouble ------------------------------------------------------------------------------------
 
 TEST(ClientMachine, ServiceClosingAnywhere) {

@@ -70,17 +70,20 @@ Checkpoints::Done Checkpoints::finish(int code) {
   return done;
 }
 
-// What came since lies over what could not be written.
+// What came since lies over what could not be written; both in a new arena.
 void Checkpoints::put_back(std::unique_ptr<Draft> draft) {
   const std::unique_ptr<const Draft> since = std::exchange(draft_, std::move(draft));
   if (since->empty()) return;
-  for (std::size_t number = 0; number < kTables; ++number) {
-    const auto table = static_cast<Table>(number);
-    for (const auto& [key, value] : since->rows(table)) {
-      if (value) {
-        draft_->put(table, key, *value);
-      } else {
-        draft_->remove(table, key, true);
+  const std::unique_ptr<const Draft> before = std::exchange(draft_, std::make_unique<Draft>());
+  for (const Draft* layer : {before.get(), since.get()}) {
+    for (std::size_t number = 0; number < kTables; ++number) {
+      const auto table = static_cast<Table>(number);
+      for (const auto& [key, value] : layer->rows(table)) {
+        if (value) {
+          draft_->put(table, key, *value);
+        } else {
+          draft_->remove(table, key, true);
+        }
       }
     }
   }

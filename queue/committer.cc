@@ -37,7 +37,8 @@ constexpr auto kForgettingPause = std::chrono::milliseconds(100);
 // runs where it is twice as much.
 constexpr std::uint64_t kDraftOctets = 16 * base::kMiB;
 constexpr std::uint64_t kRecentOctets = 32 * base::kMiB;
-// Of what a checkpoint has brought into the database so many are let go of between two commits.
+// Of what a checkpoint has brought into the database so many are let go of between two commits, at
+// least.
 constexpr std::size_t kRecentPerRound = 128;
 constexpr std::size_t kAllRecent = std::numeric_limits<std::size_t>::max();
 
@@ -77,6 +78,7 @@ Committer::Committer(Needs needs, Unfinished unfinished, std::uint64_t messages)
       journal_(*needs_.segments, needs_.environment.uuid()),
       compactor_(needs_.environment, *needs_.segments, needs_.limits),
       trail_(needs_.environment, needs_.trail_keep_ms),
+      uncounted_(unfinished.uncounted),
       messages_(messages),
       checkpoints_(needs_.environment, *needs_.segments, [this] {
         const std::lock_guard lock(mutex_);
@@ -171,10 +173,14 @@ void Committer::run() {
         return;
       }
     }
-    const bool is_idle = works.empty();
+    const std::size_t count = works.size();
+    const bool is_idle = count == 0;
     if (!is_idle) commit(works);
     checkpoint_where_due();
-    needs_.recent.let_go(is_idle ? kAllRecent : kRecentPerRound);
+    // More than comes in, and all of it where it has become much.
+    const bool is_much = needs_.recent.uncommitted_octets() >= kRecentOctets;
+    needs_.recent.let_go(is_idle || is_much ? kAllRecent : std::max(kRecentPerRound, 4 * count));
+    answer_caught_up();
     if (is_idle || needs_.pressure->is_full()) forget_old();
     if (needs_.pressure->is_full()) probe();
     if (may_copy_forward() && Compactor::Clock::now() >= *compactor_.due()) copy_forward();
@@ -271,7 +277,9 @@ void Committer::remove_emptied() {
   }
   std::sort(emptied_.begin(), emptied_.end());
   emptied_.erase(std::unique(emptied_.begin(), emptied_.end()), emptied_.end());
-  for (const std::uint64_t number : emptied_) needs_.segments->retire(number);
+  for (const std::uint64_t number : emptied_) {
+    if (number > uncounted_) needs_.segments->retire(number);
+  }
   emptied_.clear();
 }
 
@@ -295,6 +303,12 @@ void Committer::refuse_where_full(const Batch& batch) {
       taken[is_new(work) ? 0 : 1] += octets_of(message);
     }
     if (is_new(work)) octets += work->octets;
+  }
+  // What waits goes into the map in one piece, updates too: it must not become more than fits.
+  if (is_behind_ && !needs_.environment.has_room(
+                        kPagesOfTrees + checkpoints_.map_octets() / needs_.environment.page_size(),
+                        Environment::Reserve::kHalf)) {
+    (void)checkpoint();
   }
   // What is known of the map's room is of the last checkpoint.
   if (is_behind_ && !map_has_room(taken[0] + taken[1], Environment::Reserve::kAll)) {
@@ -405,6 +419,7 @@ Committer::Attempt Committer::attempt(std::span<Work* const> batch, Try turn) {
     }
     checkpoints_.draft().take_back();
     is_behind_ = !checkpoints_.is_clear();
+    if (checkpoints_.is_clear()) checkpoints_.take_up(std::make_unique<Draft>());  // its memory
     if (!has_journal || !is_no_room(done.code) || !frame.bodies.empty()) return done;
     has_journal = false;
   }
@@ -578,6 +593,7 @@ void Committer::remember(const base::Id& id) {
     entry.message = *std::move(message);
     entry.deliveries = find_deliveries(txn, id);
   } else {
+    if (txn.error() != 0) return;
     entry.message.id = id;
     entry.is_gone = true;
   }
@@ -597,18 +613,18 @@ void Committer::checkpoint_where_due() {
     const std::lock_guard lock(mutex_);
     wanted = wanted_;
   }
-  const bool is_wanted = wanted > caught_up_;  // nobody but this thread counts that up
-  const bool is_due = Compactor::Clock::now() >= checkpoint_due_ || is_much(1) || is_wanted;
+  const bool is_wanted = wanted > reached_;
+  const bool is_due = Compactor::Clock::now() >= checkpoint_due_ || is_wanted ||
+                      (is_much(1) && !needs_.pressure->is_full());
   if (is_behind_ && !checkpoints_.is_running() && is_due && !needs_.pressure->is_poisoned()) {
     const bool is_spent = is_longer_than(2) && checkpoints_.messages_in(*journal_.number()) <= 0;
     (void)(is_spent ? checkpoint() : begin_checkpoint(false));
   }
-  if (is_wanted && !checkpoints_.is_running() && reached_ < wanted) {
+  if (!checkpoints_.is_running() && reached_ < wanted) {
     reached_ = wanted;
     reached_well_ = !is_behind_;
   }
   remove_emptied();
-  answer_caught_up();
 }
 
 void Committer::answer_caught_up() {

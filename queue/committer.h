@@ -155,6 +155,7 @@ class Committer {
   Compactor compactor_;
   std::size_t changes_since_ = 0;  // the pages of the map were let go of
   TrailKeeper trail_;
+  const std::uint64_t uncounted_;  // segments up to here are not known to be empty (Unfinished)
   Compactor::Clock::time_point forget_due_;
 
   std::atomic<std::uint64_t> messages_;

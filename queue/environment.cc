@@ -376,10 +376,10 @@ int Txn::commit() {
 Cursor::Cursor(const Txn& txn, Table table) : txn_(txn), table_(table) {
   // What is removed while this walks goes to the upper one, which may be empty yet.
   has_drafts_ = txn.top_ != nullptr || (txn.lower_ != nullptr && !txn.lower_->rows(table).empty());
-  if (txn.error() != 0 ||
-      mdb_cursor_open(txn.handle(), txn.environment().table(table), &cursor_) != 0) {
-    cursor_ = nullptr;
+  if (txn.error() == 0) {
+    txn.note(mdb_cursor_open(txn.handle(), txn.environment().table(table), &cursor_));
   }
+  if (txn.error() != 0) cursor_ = nullptr;
 }
 
 Cursor::~Cursor() {

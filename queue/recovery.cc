@@ -104,6 +104,7 @@ int write(const Environment& environment, const Draft& draft) {
 base::Result<Unfinished> replay(const Environment& environment, SegmentDirectory& segments) {
   Txn txn(environment, Txn::Mode::kRead);
   auto place = journal_place(txn);
+  if (txn.error() != 0) return unreadable(txn.error());
   if (!place) return Unfinished{};
   // Never given out again, even where its file is gone: a spare has old frames, which are valid for
   // the number they were written under.
@@ -136,11 +137,18 @@ base::Result<Unfinished> recover(const Environment& environment, SegmentDirector
   if (!files->empty()) segments.reserve_numbers(files->back());
 
   // Until the database says what is in use nothing may be removed.
+  const std::uint64_t newest = files->empty() ? 0 : files->back();
   auto replayed = replay(environment, segments);
-  if (!replayed || replayed->file) return replayed;
+  if (!replayed) return replayed;
+  if (replayed->file) {
+    replayed->uncounted = newest;
+    return replayed;
+  }
   Draft draft;
   Txn txn(environment, Txn::Mode::kRead);
   Survey found = survey(txn);
+  // What was not read may have its bytes in any segment.
+  if (txn.error() != 0) return unreadable(txn.error());
   remove_unused(segments, *files, found);
   std::map<std::uint64_t, std::uint64_t> damaged_segments;
   for (const auto& [number, segment] : found.segments) {
@@ -164,7 +172,7 @@ base::Result<Unfinished> recover(const Environment& environment, SegmentDirector
     const std::string reason = "damaged: " + why + "; restore it or remove it";
     if (txn.error() == 0) obey(txn, {Order::kHold, id, std::nullopt, reason}, 0, ignored);
   }
-  // The counts anew; they can only be wrong where something else was wrong before.
+  // The counts anew: the journal does not have them.
   std::vector<std::string> stale;
   {
     Cursor cursor(txn, Table::kSegment);
@@ -184,7 +192,9 @@ base::Result<Unfinished> recover(const Environment& environment, SegmentDirector
   const int code = draft.empty() ? 0 : write(environment, draft);
   // Without room the queue opens as it is: that is how it gets emptied.
   if (code != 0 && !is_no_room(code)) return unreadable(code);
-  return Unfinished{};
+  Unfinished unfinished;
+  if (code != 0) unfinished.uncounted = newest;
+  return unfinished;
 }
 
 base::Status check_file_system(const std::string& directory) {

@@ -11,12 +11,15 @@
 
 namespace queue {
 
-// What is in the journal and found no room in the database. The queue opens all the same: that is
-// how it gets emptied.
+// What found no room in the database at a start. The queue opens all the same: that is how it gets
+// emptied.
 struct Unfinished {
   std::shared_ptr<SegmentFile> file;  // null: nothing
   std::uint64_t end = 0;              // of the journal in it
-  std::unique_ptr<Draft> draft;       // the changes
+  std::unique_ptr<Draft> draft;       // the changes in the journal
+  // Up to this number nobody knows what segments hold: their files stay until a start that has room
+  // to count. 0: all is counted.
+  std::uint64_t uncounted = 0;
 };
 
 // Brings into the database what is in the journal; counts anew what every segment holds (the

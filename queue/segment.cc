@@ -179,6 +179,16 @@ std::shared_ptr<SegmentFile> SegmentDirectory::create(SegmentKind kind, int& cod
   code = *fault_ ? (*fault_)(FileCall::kCreate) : 0;
   if (code != 0) return nullptr;
   int fd = kind == SegmentKind::kShared ? take_spare(name) : -1;
+  if (fd >= 0) {
+    // Before the new header: under none of its former names may it be found with that one.
+    created_.store(true);
+    code = sync_names();
+    if (code != 0) {
+      close(fd);
+      unlinkat(fd_, name.c_str(), 0);
+      return nullptr;
+    }
+  }
   if (fd < 0) fd = open_file(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC);
   code = fd < 0 ? errno : 0;
   if (code != 0) return nullptr;

@@ -259,6 +259,51 @@ TEST_F(Journal, IsNotLostWhereTheStartFails) {
   }
 }
 
+// What segments hold is counted when the queue is opened. A start that has no room for that must
+// not take for empty what nobody has counted.
+TEST_F(Journal, WhatWasNotCountedIsNotTakenForEmpty) {
+  limits_.segment_size = 64 * base::kKiB;
+  open();
+  std::vector<base::Id> waiting;
+  for (std::uint32_t i = 0; i < 12; ++i) {
+    waiting.push_back(submit_text("p", random_text(6'000, i)));
+    if (i == 2) (void)store_->list({});  // the database knows of three; the next segment is made
+  }
+  crash();
+  std::size_t uncounted = 0;
+  for (int n = 1;; ++n) {
+    restore();
+    failed_.clear();
+    code_ = ENOSPC;
+    countdown_ = n;
+    auto opened = try_open();
+    countdown_ = 0;
+    const bool was_faultless = failed_.empty();
+    uncounted += failed_.contains(FileCall::kCommit);
+    if (opened) {
+      store_ = opened.take();
+      (void)store_->list({});  // now there is room
+      for (std::uint32_t i = 0; i < 24; ++i) {
+        ASSERT_EQ(finish(submit_text("q", random_text(6'000, 100 + i))), Failure::kNone);
+        if (i % 4 == 0) (void)store_->list({});
+      }
+      for (std::uint32_t i = 0; i < 4; ++i) ASSERT_EQ(finish(waiting[i]), Failure::kNone);
+      ASSERT_EQ(finish(waiting[11]), Failure::kNone);
+      (void)store_->list({});
+      for (std::uint32_t i = 4; i < 11; ++i) {
+        ASSERT_TRUE(read_back(waiting[i]) == "p" + random_text(6'000, i)) << n << ", " << i;
+      }
+    }
+    store_.reset();
+    open();
+    EXPECT_EQ(store_->check(nullptr).damaged, 0U) << n;
+    store_.reset();
+    if (was_faultless) break;
+    ASSERT_LT(n, 1000);
+  }
+  EXPECT_GE(uncounted, 2U);  // of the journal, and of the count
+}
+
 // A whole frame lies behind the end of the journal, and was answered with kFull.
 TEST_F(Journal, WhatCouldNeitherBeSyncedNorCutIsNotTakenUpLater) {
   open();

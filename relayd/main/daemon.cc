@@ -313,8 +313,9 @@ void Daemon::State::start_admin() {
     ask_why(destination, name, std::move(answer));
   };
   options.resume_backend = [this](const std::string& tenant) {
+    const bool was_paused = hand_off->paused().contains(tenant);  // before that ends
     tickets_loop->loop.post([this, tenant] { hand_off->resume(tenant); });
-    return hand_off->paused().contains(tenant);
+    return was_paused;
   };
   admin_server = need(admin::AdminServer::open(std::move(options)));
 }

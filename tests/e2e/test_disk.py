@@ -122,8 +122,10 @@ def test_after_a_failed_write_no_250_until_a_restart(tmp_path, what, calls, path
         scene.wait_empty()
         sent = {way: load.sent() for way, load in loads.items()}
         doubled, unknown = scene.compare(sent)
-        # What was on its way when nothing could be written down any more may come twice.
-        assert doubled["in"] <= 8 and doubled["out"] == 0  # limits.http_connections; nothing went out
+        # What was on its way when nothing could be written down any more may come twice: at most
+        # limits.http_connections tickets, and those answered since the failing sync began, here
+        # what the load brings in 0.2 s, a slow sync. Nothing went out.
+        assert doubled["in"] <= 8 + 150 * 0.2 and doubled["out"] == 0
         assert unknown["out"] <= 3 and unknown["in"] <= 3
         print(f"{what}: {[len(ids) for ids in sent.values()]} of them got 250, all there; "
               f"twice: {doubled}; without 250: {unknown}")

@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include "core/base/bytes.h"
+
 namespace certs {
 namespace {
 
@@ -38,7 +40,18 @@ struct Hmac {
   Hmac(const Hmac&) = delete;
   Hmac& operator=(const Hmac&) = delete;
 
+  // Whoever signs much does so with one key: what is derived from it stays in the context.
+  void begin(std::string_view key) {
+    const bool is_known = !key_.empty() && base::constant_time_equal(key, key_);
+    require(EVP_MAC_init(context, is_known ? nullptr : octets(key), is_known ? 0 : key.size(),
+                         nullptr) == 1);
+    if (!is_known) key_ = key;
+  }
+
   EVP_MAC_CTX* context = nullptr;
+
+ private:
+  std::string key_;
 };
 
 }  // namespace
@@ -50,12 +63,12 @@ std::string sha256(std::string_view data) {
 }
 
 std::string hmac_sha256(std::string_view key, std::string_view data) {
-  thread_local const Hmac hmac;
+  thread_local Hmac hmac;
   if (key.empty()) key = "";  // OpenSSL takes a null pointer for the key before
   std::string digest(kDigestOctets, '\0');
   std::size_t written = 0;
-  require(EVP_MAC_init(hmac.context, octets(key), key.size(), nullptr) == 1 &&
-          EVP_MAC_update(hmac.context, octets(data), data.size()) == 1 &&
+  hmac.begin(key);
+  require(EVP_MAC_update(hmac.context, octets(data), data.size()) == 1 &&
           EVP_MAC_final(hmac.context, octets(digest), &written, digest.size()) == 1);
   return digest;
 }

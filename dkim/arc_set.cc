@@ -146,7 +146,7 @@ bool read_methods(const TagList& tags, ArcMessageSignature& read) {
 // 4.1.2); an author who is not covered is not vouched for (RFC 6376 5.4).
 std::optional<std::string> read_fields(const TagList& tags, ArcMessageSignature& read) {
   bool from = false;
-  for (const std::string_view part : base::split(*tags.find("h"), ':')) {
+  for (const std::string_view part : base::parts(*tags.find("h"), ':')) {
     std::string name = base::ascii_lower(base::trim(part));
     if (name.empty()) return "tag h= is malformed";
     if (name == "arc-seal") return "it covers an ARC-Seal";

@@ -24,7 +24,7 @@ std::string_view without_line_end(std::string_view raw) {
 std::string without_signature(std::string_view tags) {
   std::string result;
   bool first = true;
-  for (const std::string_view part : base::split(tags, ';')) {
+  for (const std::string_view part : base::parts(tags, ';')) {
     if (!first) result += ';';
     first = false;
     const auto equals = part.find('=');

@@ -41,7 +41,7 @@ bool is_short(const TagList& tags) {
 
 bool lists(const std::string* list, std::string_view wanted) {
   if (list == nullptr) return false;
-  for (const std::string_view part : base::split(*list, ':')) {
+  for (const std::string_view part : base::parts(*list, ':')) {
     if (base::iequals(base::trim(part), wanted)) return true;
   }
   return false;

@@ -37,7 +37,7 @@ const unsigned char* octets(std::string_view text) {
 
 // Is one of `wanted` in the list (RFC 6376 3.6.1: h=, s=, t= are lists with colons)?
 bool lists(std::string_view list, std::initializer_list<std::string_view> wanted) {
-  for (const std::string_view part : base::split(list, ':')) {
+  for (const std::string_view part : base::parts(list, ':')) {
     for (const std::string_view one : wanted) {
       if (base::iequals(base::trim(part), one)) return true;
     }

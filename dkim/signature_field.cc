@@ -139,7 +139,7 @@ class Reader {
 
   Problem signed_fields() {
     bool from = false;
-    for (const std::string_view part : base::split(value("h"), ':')) {
+    for (const std::string_view part : base::parts(value("h"), ':')) {
       std::string name = base::ascii_lower(base::trim(part));
       const bool fine = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
         return c > 0x20 && c < 0x7f && c != ';';
@@ -170,7 +170,7 @@ class Reader {
   Problem query() {
     const std::string* q = tags_.find("q");
     if (q == nullptr) return std::nullopt;
-    for (const std::string_view method : base::split(*q, ':')) {
+    for (const std::string_view method : base::parts(*q, ':')) {
       if (base::iequals(base::trim(method), "dns/txt")) return std::nullopt;
     }
     return "no known query method in tag q";

@@ -58,7 +58,7 @@ class Method {
   Method& comment(std::string_view text) {
     if (text.empty()) return *this;
     std::string list = "(";
-    for (const std::string_view part : base::split(text, ',')) {
+    for (const std::string_view part : base::parts(text, ',')) {
       if (list.size() > 1) list += ",\r\n\t ";
       list += base::trim(part);
     }

@@ -82,7 +82,7 @@ bool is_uri(std::string_view text) {
 }
 
 bool has_report_uri(std::string_view value) {
-  for (const std::string_view uri : base::split(value, ',')) {
+  for (const std::string_view uri : base::parts(value, ',')) {
     if (is_uri(without_report_size(trim_wsp(uri)))) return true;
   }
   return false;
@@ -129,7 +129,7 @@ std::optional<DmarcRecord> parse_dmarc_record(std::string_view txt) {
   if (txt.size() > kRecordOctetsMax) return std::nullopt;
   DmarcRecord record;
   std::vector<std::string> seen;
-  for (const std::string_view part : base::split(txt, ';')) {
+  for (const std::string_view part : base::parts(txt, ';')) {
     const auto equals = part.find('=');
     const std::string tag = base::ascii_lower(trim_wsp(part.substr(0, equals)));
     const std::string_view value =

@@ -4,7 +4,9 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <new>
+#include <array>
+#include <charconv>
+#include <optional>
 
 #include "core/base/bytes.h"
 
@@ -18,6 +20,9 @@ namespace {
 constexpr std::string_view kVersion = "guard2";
 constexpr std::string_view kBodyLine = "body ";
 constexpr std::size_t kFieldsMax = 64;
+// A field that stands there once: in here, and in the message.
+constexpr std::size_t kLineExpected = 40;
+constexpr std::size_t kFieldExpected = 200;
 
 bool is_field_name(std::string_view text) {
   return !text.empty() && text.size() <= 100 &&
@@ -26,10 +31,18 @@ bool is_field_name(std::string_view text) {
 
 // XXH3, 128 bits: against accidents, not against forgers, for who could change a message in here
 // could change its record as well. It costs a tenth of what SHA-256 does.
-std::string octets_of(XXH128_hash_t hash) {
+struct Digest {
+  explicit Digest(XXH128_hash_t hash) { XXH128_canonicalFromHash(&canonical, hash); }
+  [[nodiscard]] std::string_view octets() const {
+    return {reinterpret_cast<const char*>(canonical.digest), sizeof canonical.digest};
+  }
   XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, hash);
-  return {reinterpret_cast<const char*>(canonical.digest), sizeof canonical.digest};
+};
+
+void append_number(std::string& to, std::size_t number) {
+  std::array<char, 20> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  to.append(digits.data(), end);
 }
 
 // Appends what the guard remembers of one name: how often it stands there, and all of it.
@@ -41,44 +54,51 @@ void add_field_line(std::string& to, const mail::Headers& headers, std::string_v
   for (const mail::HeaderField& field : headers.fields()) {
     if (!field.is(name)) continue;
     ++count;
-    occurrences += std::to_string(field.raw.size());
+    append_number(occurrences, field.raw.size());
     occurrences += ':';
     occurrences += field.raw;
   }
   to += name;
   to += ' ';
-  to += std::to_string(count);
+  append_number(to, count);
   if (count == 0) return;
   to += ' ';
-  to += base::base64url_encode(octets_of(XXH3_128bits(occurrences.data(), occurrences.size())));
+  base::append_base64url(to, Digest(XXH3_128bits(occurrences.data(), occurrences.size())).octets());
 }
 
-std::vector<std::string_view> lines_of(std::string_view guard) {
-  auto lines = base::split(guard, '\n');
-  if (lines.empty() || lines.front() != kVersion || lines.size() > kFieldsMax + 3) return {};
-  if (!lines.back().starts_with(kBodyLine)) return {};  // cut off
-  lines.erase(lines.begin());
-  return lines;
+struct Parsed {
+  std::string_view fields;  // lines
+  std::string_view body;    // its digest
+};
+
+std::optional<Parsed> parse(std::string_view guard) {
+  const std::size_t last = guard.rfind('\n');
+  const std::size_t first = guard.find('\n');
+  if (last == std::string_view::npos || guard.substr(0, first) != kVersion) return std::nullopt;
+  const std::string_view body = guard.substr(last + 1);
+  if (!body.starts_with(kBodyLine)) return std::nullopt;  // cut off
+  if (std::count(guard.begin(), guard.end(), '\n') > static_cast<std::ptrdiff_t>(kFieldsMax) + 2) {
+    return std::nullopt;
+  }
+  return Parsed{guard.substr(first + 1, last == first ? 0 : last - first - 1),
+                body.substr(kBodyLine.size())};
 }
 
 }  // namespace
 
 struct BodyDigest::State {
-  XXH3_state_t* const digest = XXH3_createState();
-  State() {
-    if (digest == nullptr) throw std::bad_alloc();
-    XXH3_128bits_reset(digest);
-  }
-  ~State() { XXH3_freeState(digest); }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
+  XXH3_state_t digest;
 };
-BodyDigest::BodyDigest() : state_(std::make_unique<State>()) {}
+BodyDigest::BodyDigest() : state_(std::make_unique_for_overwrite<State>()) {
+  XXH3_128bits_reset(&state_->digest);
+}
 BodyDigest::~BodyDigest() = default;
 void BodyDigest::update(std::string_view bytes) {
-  XXH3_128bits_update(state_->digest, bytes.data(), bytes.size());
+  XXH3_128bits_update(&state_->digest, bytes.data(), bytes.size());
 }
-std::string BodyDigest::finish() { return octets_of(XXH3_128bits_digest(state_->digest)); }
+std::string BodyDigest::finish() {
+  return std::string(Digest(XXH3_128bits_digest(&state_->digest)).octets());
+}
 
 std::vector<std::string> protected_fields(const std::vector<std::string>& marker_headers) {
   std::vector<std::string> names = {"auto-submitted",
@@ -104,27 +124,34 @@ std::vector<std::string> protected_fields(const std::vector<std::string>& marker
 
 std::string make_guard(const mail::Headers& headers, const std::vector<std::string>& fields,
                        std::string_view body_digest) {
-  std::string guard(kVersion);
+  std::string guard;
+  guard.reserve(kLineExpected * (fields.size() + 2));
+  guard += kVersion;
   guard += '\n';
   std::string occurrences;
+  occurrences.reserve(kFieldExpected);
   for (const std::string& name : fields) {
     add_field_line(guard, headers, name, occurrences);
     guard += '\n';
   }
   guard += kBodyLine;
-  return guard += base::base64url_encode(body_digest);
+  base::append_base64url(guard, body_digest);
+  return guard;
 }
 
 base::Status check_headers(std::string_view guard, const mail::Headers& headers) {
-  const auto lines = lines_of(guard);
-  if (lines.size() < 2) return base::error("the header guard of the message cannot be read");
+  const auto parsed = parse(guard);
+  if (!parsed || parsed->fields.empty()) {
+    return base::error("the header guard of the message cannot be read");
+  }
   std::string line;
   std::string occurrences;
-  for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
-    const std::string_view name = lines[i].substr(0, lines[i].find(' '));
+  occurrences.reserve(kFieldExpected);
+  for (const std::string_view expected : base::parts(parsed->fields, '\n')) {
+    const std::string_view name = expected.substr(0, expected.find(' '));
     line.clear();
     add_field_line(line, headers, name, occurrences);
-    if (line != lines[i]) {
+    if (line != expected) {
       return base::error("the header field " + std::string(name) +
                          " is not what was submitted; the message is held, please report this");
     }
@@ -133,11 +160,9 @@ base::Status check_headers(std::string_view guard, const mail::Headers& headers)
 }
 
 base::Status check_body(std::string_view guard, std::string_view body_digest) {
-  const auto lines = lines_of(guard);
-  if (lines.empty()) {
-    return base::error("the header guard of the message cannot be read");
-  }
-  if (lines.back().substr(kBodyLine.size()) != base::base64url_encode(body_digest)) {
+  const auto parsed = parse(guard);
+  if (!parsed) return base::error("the header guard of the message cannot be read");
+  if (parsed->body != base::base64url_encode(body_digest)) {
     return base::error(
         "the body is not what was submitted; the message is held, please report this");
   }

@@ -9,14 +9,6 @@
 namespace policy {
 namespace {
 
-std::optional<std::string> normalized(std::string_view text) {
-  const auto parsed = mail::parse_mailbox(text);
-  if (!parsed.ok()) return std::nullopt;
-  auto address = mail::normalize_address(*parsed);
-  if (!address.ok()) return std::nullopt;
-  return address.take();
-}
-
 // `sorted` as check_partners() left it.
 bool names(const std::vector<std::string>& sorted, const std::string& address) {
   const auto has = [&](const std::string& name) {
@@ -36,13 +28,19 @@ bool names(const std::vector<std::string>& sorted, const std::string& address) {
 bool is_partner(const Accounts& accounts, const Domain& domain, std::string_view address) {
   const Tenant* tenant = accounts.tenant(domain.tenant);
   const bool any = !domain.partners.empty() || (tenant != nullptr && !tenant->partners.empty());
-  const auto name = any ? normalized(address) : std::nullopt;
+  const auto name = any ? mail::normalized_mailbox(address) : std::nullopt;
   if (!name) return false;
   return names(domain.partners, *name) || (tenant != nullptr && names(tenant->partners, *name));
 }
 
+bool has_partners(const Tenant& tenant) {
+  return !tenant.partners.empty() ||
+         std::any_of(tenant.domains.begin(), tenant.domains.end(),
+                     [](const auto& one) { return !one.second.partners.empty(); });
+}
+
 bool is_partner(const Tenant& tenant, std::string_view address) {
-  const auto name = normalized(address);
+  const auto name = mail::normalized_mailbox(address);
   if (!name) return false;
   return names(tenant.partners, *name) ||
          std::any_of(tenant.domains.begin(), tenant.domains.end(),

@@ -10,6 +10,8 @@
 
 namespace policy {
 
+// Of the tenant or of any of its domains.
+bool has_partners(const Tenant& tenant);
 // Is the address, or its domain or one above it, a partner of the domain or of its tenant? Anything
 // that is no address is none.
 bool is_partner(const Accounts& accounts, const Domain& domain, std::string_view address);

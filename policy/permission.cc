@@ -15,15 +15,6 @@ smtp::Reply reply(int code, std::string enhanced, std::string text) {
   return {code, std::move(enhanced), std::move(text)};
 }
 
-// nullopt where it is no address at all.
-std::optional<std::string> normalized(std::string_view text) {
-  const auto parsed = mail::parse_mailbox(text);
-  if (!parsed.ok()) return std::nullopt;
-  auto address = mail::normalize_address(*parsed);
-  if (!address.ok()) return std::nullopt;
-  return address.take();
-}
-
 std::string domain_of(const std::string& address) { return address.substr(address.rfind('@') + 1); }
 
 const SupportAddress* connected_address(const Accounts& accounts, const Credential& credential,
@@ -56,7 +47,7 @@ Refusal refuse_foreign(const Accounts& accounts, const std::string& address) {
 Refusal check_sender(const Accounts& accounts, const Peer& peer, std::string_view mail_from) {
   const bool sends_outward = peer.credential != nullptr && !peer.credential->is_inbound();
   if (!sends_outward || mail_from.empty()) return std::nullopt;
-  const auto address = normalized(mail_from);
+  const auto address = mail::normalized_mailbox(mail_from);
   if (!address) {
     return reply(553, "5.1.7", base::printable(mail_from) + " is no mail address");
   }
@@ -67,7 +58,7 @@ Refusal check_sender(const Accounts& accounts, const Peer& peer, std::string_vie
 }
 
 Refusal check_recipient(const Accounts& accounts, const Peer& peer, std::string_view rcpt_to) {
-  const auto address = normalized(rcpt_to);
+  const auto address = mail::normalized_mailbox(rcpt_to);
   if (peer.credential != nullptr && !peer.credential->is_inbound()) {
     if (!address) return reply(553, "5.1.3", base::printable(rcpt_to) + " is no mail address");
     return std::nullopt;
@@ -147,7 +138,7 @@ std::variant<Sending, smtp::Reply> check_author(const Accounts& accounts, const 
   }
   sending.domain = accounts.domain(sending.address->domain);
   if (!mail_from.empty()) {
-    const auto sender = normalized(mail_from);
+    const auto sender = mail::normalized_mailbox(mail_from);
     if (!sender || domain_of(*sender) != sending.address->domain ||
         connected_address(accounts, credential, *sender) == nullptr) {
       return reply(550, "5.7.1",

@@ -166,7 +166,7 @@ base::Result<std::vector<std::string>> check_partners(const std::vector<std::str
 
 base::Status check_selector(std::string_view selector) {
   bool good = !selector.empty() && selector.size() <= 63;
-  for (const std::string_view label : base::split(selector, '.')) {
+  for (const std::string_view label : base::parts(selector, '.')) {
     good = good && !label.empty() && std::all_of(label.begin(), label.end(), [](char c) {
              return is_lower_or_digit(c) || c == '-' || c == '_';
            });

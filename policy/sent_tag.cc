@@ -13,9 +13,14 @@ constexpr std::size_t kCheckOctets = 12;  // 96 bits
 }  // namespace
 
 std::string make_sent_tag(std::string_view key, std::string_view tenant, const base::Id& id) {
-  const std::string digest =
-      certs::hmac_sha256(key, std::string(tenant) + '\n' + std::string(id.key()));
-  return std::string(kPrefix) + id.str() + "." + base::hex_encode(digest.substr(0, kCheckOctets));
+  std::string said;
+  said.reserve(kPrefix.size() + kIdOctets + 1 + 2 * kCheckOctets);
+  said.append(tenant).append("\n").append(id.key());
+  const std::string digest = certs::hmac_sha256(key, said);
+  said = kPrefix;
+  said.append(id.text()).append(".");
+  base::append_hex(said, std::string_view(digest).substr(0, kCheckOctets));
+  return said;
 }
 
 std::optional<base::Id> read_sent_tag(std::string_view key, std::string_view tenant,

@@ -33,16 +33,6 @@ bool is_sane(const BodyRef& body) {
          body.content_size <= kMax;
 }
 
-void append_big_endian(std::string& key, std::uint64_t value, int octets) {
-  for (int i = octets - 1; i >= 0; --i) key.push_back(static_cast<char>(value >> (8 * i) & 0xff));
-}
-
-std::uint64_t big_endian(std::string_view bytes) {
-  std::uint64_t value = 0;
-  for (const char c : bytes) value = value << 8 | static_cast<std::uint8_t>(c);
-  return value;
-}
-
 }  // namespace
 
 std::string encode_message(const Message& message) {
@@ -257,9 +247,9 @@ std::optional<SegmentUse> decode_segment(std::string_view record) {
   return use;
 }
 
-std::string delivery_key(const base::Id& id, std::uint32_t index) {
-  std::string key(id.key());
-  append_big_endian(key, index, 4);
+Key delivery_key(const base::Id& id, std::uint32_t index) {
+  Key key(id.key());
+  key.append_big_endian(index, 4);
   return key;
 }
 
@@ -269,27 +259,29 @@ std::optional<DeliveryKey> parse_delivery_key(std::string_view key) {
                      static_cast<std::uint32_t>(big_endian(key.substr(16)))};
 }
 
-std::string recipient_key(const base::Id& id, std::uint32_t delivery, std::uint32_t recipient) {
-  std::string key = delivery_key(id, delivery);
-  append_big_endian(key, recipient, 4);
+Key recipient_key(const base::Id& id, std::uint32_t delivery, std::uint32_t recipient) {
+  Key key = delivery_key(id, delivery);
+  key.append_big_endian(recipient, 4);
   return key;
 }
 
-std::string destination_prefix(std::string_view destination) {
-  std::string key(destination.substr(0, std::min(destination.find('\0'), kDestinationKeyMax)));
-  key.push_back('\0');
+Key destination_prefix(std::string_view destination) {
+  Key key(destination.substr(0, std::min(destination.find('\0'), kDestinationKeyMax)));
+  key.append(std::string_view("\0", 1));
   return key;
 }
 
-std::string destination_key(std::string_view destination, const base::Id& id, std::uint32_t index) {
-  return destination_prefix(destination) + delivery_key(id, index);
+Key destination_key(std::string_view destination, const base::Id& id, std::uint32_t index) {
+  Key key = destination_prefix(destination);
+  key.append(delivery_key(id, index));
+  return key;
 }
 
-std::string due_key(std::string_view destination, std::int64_t due_ms, const base::Id& id,
-                    std::uint32_t index) {
-  std::string key = destination_prefix(destination);
-  append_big_endian(key, static_cast<std::uint64_t>(std::max<std::int64_t>(due_ms, 0)), 8);
-  key += delivery_key(id, index);
+Key due_key(std::string_view destination, std::int64_t due_ms, const base::Id& id,
+            std::uint32_t index) {
+  Key key = destination_prefix(destination);
+  key.append_big_endian(static_cast<std::uint64_t>(std::max<std::int64_t>(due_ms, 0)), 8);
+  key.append(delivery_key(id, index));
   return key;
 }
 
@@ -307,9 +299,9 @@ std::optional<DueKey> parse_due_key(std::string_view key) {
                 name->index};
 }
 
-std::string segment_key(std::uint64_t number) {
-  std::string key;
-  append_big_endian(key, number, 8);
+Key segment_key(std::uint64_t number) {
+  Key key;
+  key.append_big_endian(number, 8);
   return key;
 }
 

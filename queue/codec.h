@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/id.h"
+#include "queue/key.h"
 #include "queue/records.h"
 
 namespace queue {
@@ -61,15 +62,15 @@ struct DeliveryKey {
   base::Id id;
   std::uint32_t index = 0;
 };
-std::string delivery_key(const base::Id& id, std::uint32_t index);
+Key delivery_key(const base::Id& id, std::uint32_t index);
 std::optional<DeliveryKey> parse_delivery_key(std::string_view key);
 
-std::string recipient_key(const base::Id& id, std::uint32_t delivery, std::uint32_t recipient);
+Key recipient_key(const base::Id& id, std::uint32_t delivery, std::uint32_t recipient);
 
 // What all keys of a destination start with: its name, cut to what fits a key, and a zero octet.
 // Two destinations that are cut alike share it: readers compare with the delivery's record.
-std::string destination_prefix(std::string_view destination);
-std::string destination_key(std::string_view destination, const base::Id& id, std::uint32_t index);
+Key destination_prefix(std::string_view destination);
+Key destination_key(std::string_view destination, const base::Id& id, std::uint32_t index);
 
 // Behind the destination's prefix the moment, so that one destination's deliveries lie together in
 // order of due time, and the next destination is one seek away. Before 1970 is 1970.
@@ -78,13 +79,13 @@ struct DueKey {
   base::Id id;
   std::uint32_t index = 0;
 };
-std::string due_key(std::string_view destination, std::int64_t due_ms, const base::Id& id,
-                    std::uint32_t index);
+Key due_key(std::string_view destination, std::int64_t due_ms, const base::Id& id,
+            std::uint32_t index);
 std::optional<DueKey> parse_due_key(std::string_view key);
 // The prefix of a due key; empty where it is none.
 std::string_view due_prefix(std::string_view key);
 
-std::string segment_key(std::uint64_t number);
+Key segment_key(std::uint64_t number);
 std::optional<std::uint64_t> parse_segment_key(std::string_view key);
 
 }  // namespace queue

@@ -73,7 +73,7 @@ int rebuild_due(MDB_txn* txn, MDB_dbi deliveries, MDB_dbi due) {
     const auto delivery =
         name ? decode_delivery(name->id, name->index, to_view(value)) : std::nullopt;
     if (!delivery || delivery->state != State::kWaiting) continue;
-    const std::string due_at =
+    const Key due_at =
         due_key(delivery->destination, delivery->next_attempt_ms, name->id, name->index);
     MDB_val new_key = to_val(due_at);
     MDB_val destination = to_val(delivery->destination);

@@ -35,18 +35,19 @@ class Candidates {
         filter_(filter),
         by_destination_(!filter.destination.empty() && !filter.id),
         prefix_(by_destination_ ? destination_prefix(filter.destination)
-                : filter.id     ? std::string(filter.id->key())
-                                : std::string()),
+                : filter.id     ? Key(filter.id->key())
+                                : Key()),
         cursor_(txn, by_destination_ ? Table::kDestination : Table::kDelivery),
         deliveries_(txn, Table::kDelivery),
         messages_(txn, Table::kMessage) {}
 
   bool start(const std::optional<DeliveryName>& after) {
     if (!after) return on(cursor_.seek(prefix_));
-    const std::string name = delivery_key(after->id, after->index);
-    const std::string key = by_destination_ ? prefix_ + name : name;
+    const Key name = delivery_key(after->id, after->index);
+    Key key(prefix_);
+    key.append(name);
     const bool more = cursor_.seek(key);
-    return on(more && cursor_.key() == key ? cursor_.next() : more);
+    return on(more && cursor_.key() == key.view() ? cursor_.next() : more);
   }
   bool next() { return on(cursor_.next()); }
   [[nodiscard]] std::optional<DeliveryKey> name() const { return parse_delivery_key(name_key()); }
@@ -64,7 +65,7 @@ class Candidates {
  private:
   [[nodiscard]] bool on(bool more) const { return more && cursor_.key().starts_with(prefix_); }
   [[nodiscard]] std::string_view name_key() const {
-    return cursor_.key().substr(by_destination_ ? prefix_.size() : 0);
+    return cursor_.key().substr(by_destination_ ? prefix_.view().size() : 0);
   }
   // As a rule it is where the cursor stands, or the next one.
   static std::optional<std::string_view> find(Cursor& cursor, std::string_view key) {
@@ -78,7 +79,7 @@ class Candidates {
   const Txn& txn_;
   const Filter& filter_;
   const bool by_destination_;
-  const std::string prefix_;
+  const Key prefix_;
   Cursor cursor_, deliveries_, messages_;
   std::size_t looked_at_ = 0;
 };
@@ -126,11 +127,11 @@ Selection select_deliveries(const Txn& txn, const Filter& filter,
 
 std::uint64_t count_deliveries_before(const Txn& txn, const Delivery& delivery,
                                       std::uint64_t most) {
-  const std::string prefix = destination_prefix(delivery.destination);
-  const std::string own = destination_key(delivery.destination, delivery.id, delivery.index);
+  const Key prefix = destination_prefix(delivery.destination);
+  const Key own = destination_key(delivery.destination, delivery.id, delivery.index);
   std::uint64_t count = 0;
   Cursor cursor(txn, Table::kDestination);
-  for (bool more = cursor.seek(prefix); more && count < most && cursor.key() < own;
+  for (bool more = cursor.seek(prefix); more && count < most && cursor.key() < own.view();
        more = cursor.next()) {
     ++count;
   }

@@ -51,6 +51,11 @@ std::int64_t octets_of(const NewMessage& message) {
                                    128 * m.envelope.recipients.size());
 }
 
+template <typename Record>
+std::shared_ptr<const Record> owned(std::optional<Record> found) {
+  return found ? std::make_shared<const Record>(*std::move(found)) : nullptr;
+}
+
 }  // namespace
 
 struct Store::Parts {
@@ -195,12 +200,12 @@ void Store::on_waiting(OnWaiting callback) { parts_->committer->on_waiting(std::
 
 Health Store::health() const { return parts_->pressure->health(); }
 
-std::optional<Message> Store::find(const base::Id& id) const {
+std::shared_ptr<const Message> Store::find(const base::Id& id) const {
   if (const auto recent = parts_->recent->find(id)) {
-    return recent->is_gone ? std::nullopt : std::optional(recent->message);
+    return recent->is_gone ? nullptr : std::shared_ptr<const Message>(recent, &recent->message);
   }
   const Txn txn(*parts_->environment, Txn::Mode::kRead);
-  return find_message(txn, id);
+  return owned(find_message(txn, id));
 }
 
 std::vector<Delivery> Store::deliveries(const base::Id& id) const {
@@ -209,15 +214,15 @@ std::vector<Delivery> Store::deliveries(const base::Id& id) const {
   return find_deliveries(txn, id);
 }
 
-std::optional<Delivery> Store::delivery(const base::Id& id, std::uint32_t index) const {
+std::shared_ptr<const Delivery> Store::delivery(const base::Id& id, std::uint32_t index) const {
   if (const auto recent = parts_->recent->find(id)) {
     for (const Delivery& delivery : recent->deliveries) {
-      if (delivery.index == index) return delivery;
+      if (delivery.index == index) return {recent, &delivery};
     }
-    return std::nullopt;
+    return nullptr;
   }
   const Txn txn(*parts_->environment, Txn::Mode::kRead);
-  return find_delivery(txn, id, index);
+  return owned(find_delivery(txn, id, index));
 }
 
 base::Result<std::unique_ptr<ContentReader>> Store::open_content(const Message& message) const {

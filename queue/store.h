@@ -223,9 +223,11 @@ class Store {
   // Reads; any thread. All of them see what was answered before the call. find, deliveries and
   // delivery never wait; the others wait for a commit, a millisecond or so, where there is
   // something to be committed.
-  [[nodiscard]] std::optional<Message> find(const base::Id& id) const;
+  // Null where there is none; what they give is as it was then and never changes.
+  [[nodiscard]] std::shared_ptr<const Message> find(const base::Id& id) const;
   [[nodiscard]] std::vector<Delivery> deliveries(const base::Id& id) const;
-  [[nodiscard]] std::optional<Delivery> delivery(const base::Id& id, std::uint32_t index) const;
+  [[nodiscard]] std::shared_ptr<const Delivery> delivery(const base::Id& id,
+                                                         std::uint32_t index) const;
   [[nodiscard]] base::Result<std::unique_ptr<ContentReader>> open_content(
       const Message& message) const;
   // In order of id, at most limits.queue_list rows. Without a filter its time does not depend on

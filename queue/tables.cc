@@ -11,7 +11,7 @@ namespace {
 
 std::string cut(const std::string& reply) { return reply.substr(0, kReplyMax); }
 
-std::string due_key_of(const Delivery& delivery) {
+Key due_key_of(const Delivery& delivery) {
   return due_key(delivery.destination, delivery.next_attempt_ms, delivery.id, delivery.index);
 }
 
@@ -32,7 +32,7 @@ void write_delivery(Txn& txn, const Delivery& delivery, Changes& changes, bool o
 }
 
 void write_recipient(Txn& txn, const Delivery& delivery, RecipientStatus status) {
-  const std::string key = recipient_key(delivery.id, delivery.index, status.index);
+  const Key key = recipient_key(delivery.id, delivery.index, status.index);
   if (status.state == RecipientState::kPending && status.last_reply.empty()) {
     txn.remove(Table::kRecipient, key);
     return;
@@ -56,7 +56,7 @@ void remove_rows(Txn& txn, Table table, std::string_view prefix) {
 }
 
 void remove_delivery(Txn& txn, const Delivery& delivery) {
-  const std::string key = delivery_key(delivery.id, delivery.index);
+  const Key key = delivery_key(delivery.id, delivery.index);
   unschedule(txn, delivery);
   txn.remove(Table::kDestination,
              destination_key(delivery.destination, delivery.id, delivery.index));
@@ -84,8 +84,7 @@ void remove_message(Txn& txn, const base::Id& id, Changes& changes) {
 // The deliveries an order is about, without their recipients' states.
 std::vector<Delivery> ordered_deliveries(const Txn& txn, const OperatorOrder& order) {
   std::vector<Delivery> deliveries;
-  const std::string prefix =
-      order.index ? delivery_key(order.id, *order.index) : std::string(order.id.key());
+  const Key prefix = order.index ? delivery_key(order.id, *order.index) : Key(order.id.key());
   Cursor cursor(txn, Table::kDelivery);
   for (bool more = cursor.seek(prefix); more && cursor.key().starts_with(prefix);
        more = cursor.next()) {
@@ -116,13 +115,13 @@ void change_delivery(Txn& txn, Delivery& delivery, const OperatorOrder& order, s
 
 void load_recipients(const Txn& txn, Delivery& delivery) {
   Cursor cursor(txn, Table::kRecipient);
-  const std::string prefix = delivery_key(delivery.id, delivery.index);
+  const Key prefix = delivery_key(delivery.id, delivery.index);
   bool more = cursor.seek(prefix);
   // Rows are in the order of recipients, and so are, as a rule, the delivery's numbers.
   for (RecipientStatus& status : delivery.recipients) {
-    const std::string key = recipient_key(delivery.id, delivery.index, status.index);
+    const Key key = recipient_key(delivery.id, delivery.index, status.index);
     if (!more) return;
-    if (cursor.key() < key || cursor.key() > key) {
+    if (cursor.key() != key.view()) {
       const auto row = txn.get(Table::kRecipient, key);
       if (!row) continue;
       if (auto known = decode_recipient(status.index, *row)) status = *std::move(known);
@@ -165,12 +164,11 @@ std::vector<Delivery> find_deliveries(const Txn& txn, const base::Id& id) {
 Store::DuePage list_due(const Txn& txn, const std::string& destination,
                         const std::optional<Store::Due>& after, std::size_t rows_max) {
   Store::DuePage page;
-  const std::string prefix = destination_prefix(destination);
-  const std::string start =
-      after ? due_key(destination, after->due_ms, after->id, after->index) : prefix;
+  const Key prefix = destination_prefix(destination);
+  const Key start = after ? due_key(destination, after->due_ms, after->id, after->index) : prefix;
   Cursor cursor(txn, Table::kDue);
   bool more = cursor.seek(start);
-  if (more && after && cursor.key() == start) more = cursor.next();
+  if (more && after && cursor.key() == start.view()) more = cursor.next();
   for (; more && cursor.key().starts_with(prefix); more = cursor.next()) {
     if (page.rows.size() == rows_max) return page;
     const auto key = parse_due_key(cursor.key());
@@ -281,7 +279,7 @@ Failure obey(Txn& txn, const OperatorOrder& order, std::int64_t now_ms, Changes&
 void settle_segments(Txn& txn, std::optional<std::uint64_t> active, bool drop_active,
                      Changes& changes) {
   for (const auto& [number, change] : changes.usage) {
-    const std::string key = segment_key(number);
+    const Key key = segment_key(number);
     const auto record = txn.get(Table::kSegment, key);
     SegmentUse use = (record ? decode_segment(*record) : std::nullopt).value_or(SegmentUse{});
     use.messages += change.messages;

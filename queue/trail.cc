@@ -1,6 +1,7 @@
 #include "queue/trail.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <map>
 #include <utility>
@@ -19,16 +20,6 @@ constexpr std::size_t kTermOctetsMax = 1000;
 constexpr std::size_t kGroupsMax = 4;
 constexpr std::size_t kTermKeyOctets = 4 + 8 + 16;
 
-void append_big_endian(std::string& key, std::uint64_t value, int octets) {
-  for (int i = octets - 1; i >= 0; --i) key.push_back(static_cast<char>(value >> (8 * i) & 0xff));
-}
-
-std::uint64_t big_endian(std::string_view bytes) {
-  std::uint64_t value = 0;
-  for (const char c : bytes) value = value << 8 | static_cast<std::uint8_t>(c);
-  return value;
-}
-
 std::uint64_t little_endian(std::string_view bytes) {
   std::uint64_t value = 0;
   for (std::size_t i = bytes.size(); i-- > 0;) {
@@ -37,16 +28,15 @@ std::uint64_t little_endian(std::string_view bytes) {
   return value;
 }
 
-std::string term_key(std::uint32_t bucket, std::uint64_t hash, std::string_view id) {
-  std::string key;
-  key.reserve(kTermKeyOctets);
-  append_big_endian(key, bucket, 4);
-  append_big_endian(key, hash, 8);
-  key += id;
+Key term_key(std::uint32_t bucket, std::uint64_t hash, std::string_view id) {
+  Key key;
+  key.append_big_endian(bucket, 4);
+  key.append_big_endian(hash, 8);
+  key.append(id);
   return key;
 }
 
-std::string step_key(const base::Id& id, std::uint32_t number) { return delivery_key(id, number); }
+Key step_key(const base::Id& id, std::uint32_t number) { return delivery_key(id, number); }
 
 std::string kept(std::string_view text) { return base::printable(text, kTrailTextMax); }
 
@@ -133,7 +123,11 @@ std::uint64_t term_hash(std::string_view uuid, std::string_view term) {
   if (term.starts_with('<') && term.ends_with('>') && term.size() > 2) {
     term = term.substr(1, term.size() - 2);
   }
-  return siphash(uuid, base::ascii_lower(term.substr(0, kTermOctetsMax)));
+  std::array<char, kTermOctetsMax> lower;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  const std::size_t size = std::min(term.size(), lower.size());
+  std::transform(term.begin(), term.begin() + static_cast<std::ptrdiff_t>(size), lower.begin(),
+                 [](char c) { return base::ascii_lower(c); });
+  return siphash(uuid, {lower.data(), size});
 }
 
 void TrailWriter::find_by(const base::Id& id, TrailStep& step, std::string_view term) {
@@ -141,6 +135,7 @@ void TrailWriter::find_by(const base::Id& id, TrailStep& step, std::string_view 
   const std::uint64_t hash = term_hash(txn_.environment().uuid(), term);
   if (std::find(step.terms.begin(), step.terms.end(), hash) != step.terms.end()) return;
   if (step.terms.empty()) {  // all of a step in one
+    step.terms.reserve(4);   // sender, recipient, Message-ID, a related one
     if (bucket_.rows >= kBucketRows) bucket_ = {bucket_.number + 1, 0};
     step.bucket = bucket_.number;
   }
@@ -160,7 +155,7 @@ void TrailWriter::add(const base::Id& id, TrailStep step, bool is_first) {
   step.at_ms = now_ms_;
   txn_.put(Table::kTrail, step_key(id, number), encode_step(step));
   if (number < kStepsFirst + kStepsLast) return;
-  const std::string surplus = step_key(id, number - kStepsLast);
+  const Key surplus = step_key(id, number - kStepsLast);
   const auto record = txn_.get(Table::kTrail, surplus);
   const auto old = record ? decode_step(0, *record) : std::nullopt;
   // What finds the message stays as long as the message is known.

@@ -6,6 +6,9 @@ namespace queue {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+// Octets that a step takes, as a rule.
+constexpr std::size_t kStepAlone = 250;
+constexpr std::size_t kStepWithOrigin = 500;
 
 // Most steps have few of these; a bit each says which follow.
 enum Field : std::uint64_t {
@@ -94,7 +97,7 @@ std::string_view name(Step step) {
 
 std::string encode_step(const TrailStep& step) {
   const std::uint64_t fields = fields_of(step);
-  Writer out(64 + step.text.size());
+  Writer out(step.origin ? kStepWithOrigin : kStepAlone);
   out.octet(kVersion);
   out.octet(static_cast<std::uint8_t>(step.step));
   out.number(fields);

@@ -49,7 +49,7 @@ std::optional<std::string> target_name(std::string_view expanded) {
     if (dot == std::string_view::npos) return std::nullopt;
     name.remove_prefix(dot + 1);
   }
-  for (const std::string_view label : base::split(name, '.')) {
+  for (const std::string_view label : base::parts(name, '.')) {
     if (label.empty() || label.size() > kLabelOctetsMax) return std::nullopt;
     for (const char c : label) {
       if (c < ' ' || c >= 0x7f) return std::nullopt;

@@ -231,7 +231,7 @@ base::Result<Record> parse_record(std::string_view text) {
   if (!is_spf_record(text)) return base::error("not an SPF record");
   if (text.size() > kRecordOctetsMax) return base::error("the SPF record is too long");
   Record record;
-  for (const std::string_view term : base::split(text.substr(kVersion.size()), ' ')) {
+  for (const std::string_view term : base::parts(text.substr(kVersion.size()), ' ')) {
     if (term.empty()) continue;
     const char* wrong = nullptr;
     if (!std::all_of(term.begin(), term.end(), [](char c) { return c > 0x20 && c < 0x7f; })) {

@@ -32,6 +32,7 @@ def measure(side_class, row, world, directory):
     kind, bound = ("http-sink", "--requests") if row.tickets_from(side_class.name) else (
         "sink", "--messages")
     directory.mkdir()
+    os.sync()  # what the server before has left in memory is not this one's to write
     warm_up = count // _WARM_UP_SHARE
     with relaybench.Sink(directory, bound, count + warm_up, kind=kind) as sink:
         side = side_class(directory / side_class.name, row, world, sink.port)

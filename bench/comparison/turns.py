@@ -3,25 +3,25 @@
 import sys
 
 from bench.comparison.measure import measure
-from bench.comparison.postfix_side import PostfixSide
+from bench.comparison.postfix_side import PostfixSide, TunedPostfixSide
 from bench.comparison.proof import prove
 from bench.comparison.relayd_side import RelaydSide
 from bench.comparison.world import World
 
-_SIDES = (RelaydSide, PostfixSide)
 
-
-def take_turns(rows, runs, directory):
-    """row -> server -> results of its runs; Failed at the first run that does not count."""
+def take_turns(rows, runs, directory, tuned):
+    """row -> server -> results of its runs; Failed at the first run that does not count. `tuned`:
+    Postfix is set up to be fast."""
+    sides = (RelaydSide, TunedPostfixSide if tuned else PostfixSide)
     world = World(directory / "world")
     world.start()
     try:
-        results = {row: {side.name: [] for side in _SIDES} for row in rows}
+        results = {row: {side.name: [] for side in sides} for row in rows}
         for row in rows:
-            for side in _SIDES if row.signed or row.judged else ():
+            for side in sides if row.signed or row.judged else ():
                 prove(side, row, world, directory / "proof")
             for run in range(1, runs + 1):
-                for side in _SIDES:
+                for side in sides:
                     one = measure(side, row, world, directory / f"{side.name}-{row.name}-{run}")
                     results[row][side.name].append(one)
                     print(f"{row.name:<16}{side.name:<9}run {run} of {runs}: "

@@ -63,7 +63,7 @@ std::string readable_file(const std::filesystem::path& path) {
 
 base::Result<std::vector<SizeShare>> parse_sizes(std::string_view text) {
   std::vector<SizeShare> shares;
-  for (const std::string_view part : base::split(text, ',')) {
+  for (const std::string_view part : base::parts(text, ',')) {
     const std::size_t colon = part.find(':');
     const auto size = base::parse_size(part.substr(0, colon));
     const auto weight = colon == std::string_view::npos

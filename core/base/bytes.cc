@@ -22,12 +22,14 @@ constexpr std::array<std::int8_t, 256> make_reverse() {
 }
 constexpr std::array<std::int8_t, 256> kReverse = make_reverse();
 
-std::string encode(std::string_view bytes, std::string_view alphabet, bool padded) {
+void append_encoded(std::string& out, std::string_view bytes, std::string_view alphabet,
+                    bool padded) {
   const std::size_t whole = bytes.size() / 3 * 3;
   const std::size_t rest = bytes.size() - whole;
   const std::size_t last = rest == 0 ? 0 : padded ? 4 : rest + 1;
-  std::string out(whole / 3 * 4 + last, '=');
-  char* to = out.data();
+  const std::size_t start = out.size();
+  out.resize(start + whole / 3 * 4 + last, '=');
+  char* to = out.data() + start;
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
   for (std::size_t i = 0; i < whole; i += 3, to += 4) {
     const unsigned v = static_cast<unsigned>(byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2));
@@ -36,13 +38,12 @@ std::string encode(std::string_view bytes, std::string_view alphabet, bool padde
     to[2] = alphabet[v >> 6 & 63];
     to[3] = alphabet[v & 63];
   }
-  if (rest == 0) return out;
+  if (rest == 0) return;
   const unsigned v =
       static_cast<unsigned>(byte(whole) << 16 | (rest == 2 ? byte(whole + 1) << 8 : 0));
   to[0] = alphabet[v >> 18];
   to[1] = alphabet[v >> 12 & 63];
   if (rest == 2) to[2] = alphabet[v >> 6 & 63];
-  return out;
 }
 
 int hex_value(char c) {
@@ -123,17 +124,27 @@ std::string_view trim(std::string_view text) {
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  for (;;) {
-    const auto at = text.find(separator);
-    parts.push_back(text.substr(0, at));
-    if (at == std::string_view::npos) return parts;
-    text.remove_prefix(at + 1);
-  }
+  std::vector<std::string_view> all;
+  all.reserve(1 + static_cast<std::size_t>(std::count(text.begin(), text.end(), separator)));
+  for (const std::string_view part : parts(text, separator)) all.push_back(part);
+  return all;
 }
 
-std::string base64_encode(std::string_view bytes) { return encode(bytes, kBase64, true); }
-std::string base64url_encode(std::string_view bytes) { return encode(bytes, kBase64Url, false); }
+std::string base64_encode(std::string_view bytes) {
+  std::string out;
+  append_encoded(out, bytes, kBase64, true);
+  return out;
+}
+
+std::string base64url_encode(std::string_view bytes) {
+  std::string out;
+  append_base64url(out, bytes);
+  return out;
+}
+
+void append_base64url(std::string& to, std::string_view bytes) {
+  append_encoded(to, bytes, kBase64Url, false);
+}
 
 std::optional<std::string> base64_decode(std::string_view text) {
   if (text.size() % 4 != 0) return std::nullopt;
@@ -166,14 +177,18 @@ std::optional<std::string> base64_decode(std::string_view text) {
 }
 
 std::string hex_encode(std::string_view bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string out;
-  out.reserve(bytes.size() * 2);
-  for (const char c : bytes) {
-    out += kDigits[static_cast<unsigned char>(c) >> 4];
-    out += kDigits[static_cast<unsigned char>(c) & 15];
-  }
+  append_hex(out, bytes);
   return out;
+}
+
+void append_hex(std::string& to, std::string_view bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  to.reserve(to.size() + bytes.size() * 2);
+  for (const char c : bytes) {
+    to += kDigits[static_cast<unsigned char>(c) >> 4];
+    to += kDigits[static_cast<unsigned char>(c) & 15];
+  }
 }
 
 std::optional<std::string> hex_decode(std::string_view text) {
@@ -264,7 +279,10 @@ std::string without_terminal_controls(std::string_view text) {
 }  // namespace
 
 std::string printable(std::string_view text, std::size_t octets_max) {
-  std::string out = to_utf8(text.substr(0, octets_max));
+  text = text.substr(0, octets_max);
+  const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7f; };
+  if (std::all_of(text.begin(), text.end(), is_plain)) return std::string(text);
+  std::string out = to_utf8(text);
   for (char& c : out) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   }

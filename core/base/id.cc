@@ -30,9 +30,9 @@ void increment(Id& id) {
 
 }  // namespace
 
-std::string Id::str() const {
+Id::Text Id::text() const {
   // 128 bits in 26 digits of 5: the first digit carries only 3 bits.
-  std::string text(26, '0');
+  Text text{};
   unsigned buffer = 0;
   int bits = 2;  // two leading zero bits make 130 = 26 * 5
   std::size_t out = 0;
@@ -41,7 +41,7 @@ std::string Id::str() const {
     bits += 8;
     while (bits >= 5) {
       bits -= 5;
-      text[out++] = kAlphabet[buffer >> bits & 31];
+      text.digits[out++] = kAlphabet[buffer >> bits & 31];
     }
   }
   return text;

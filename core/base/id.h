@@ -19,7 +19,15 @@ namespace base {
 struct Id {
   std::array<std::uint8_t, 16> bytes{};
 
-  [[nodiscard]] std::string str() const;
+  [[nodiscard]] std::string str() const { return std::string(text()); }
+  // The same for who only wants to write it somewhere.
+  class Text {
+   public:
+    // NOLINTNEXTLINE(google-explicit-constructor)
+    operator std::string_view() const { return {digits.data(), digits.size()}; }
+    std::array<char, 26> digits;
+  };
+  [[nodiscard]] Text text() const;
   // The 16 bytes, for use as a database key.
   [[nodiscard]] std::string_view key() const {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

@@ -161,7 +161,9 @@ std::string format_rfc3339(std::int64_t wall_ms) {
     std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
     known = seconds;
   }
-  std::string out = text;
+  std::string out;
+  out.reserve(sizeof text);
+  out += text;
   out += '.';
   out += static_cast<char>('0' + ms / 100);
   out += static_cast<char>('0' + ms / 10 % 10);

@@ -11,8 +11,10 @@
 namespace mail {
 namespace {
 
-constexpr std::size_t kLocalMax = 64;     // RFC 5321 4.5.3.1.1
-constexpr std::size_t kDomainMax = 255;   // RFC 5321 4.5.3.1.2
+constexpr std::size_t kLocalMax = 64;        // RFC 5321 4.5.3.1.1
+constexpr std::size_t kDomainMax = 255;      // RFC 5321 4.5.3.1.2
+constexpr std::size_t kDomainNameMax = 253;  // RFC 1035 2.3.4, as text
+constexpr std::size_t kLabelMax = 63;
 constexpr std::size_t kMailboxMax = 254;  // RFC 5321 4.5.3.1.3, less the brackets
 constexpr std::size_t kListMax = 10'000;  // mailboxes of one header field
 constexpr int kCommentDepthMax = 32;
@@ -98,6 +100,18 @@ std::string_view take_literal(Cursor& in) {
   return in.since(start);
 }
 
+// Labels of letters, digits, '-' and '_' within their lengths: nothing to convert, nothing wrong.
+bool is_plain_domain(std::string_view name) {
+  if (name.empty() || name.size() > kDomainNameMax) return false;
+  for (const std::string_view label : base::parts(name, '.')) {
+    if (label.empty() || label.size() > kLabelMax) return false;
+    for (const char c : label) {
+      if (!is_alnum(c) && c != '-' && c != '_') return false;
+    }
+  }
+  return true;
+}
+
 base::Status check_lengths(const Address& address) {
   if (address.local.size() > kLocalMax) {
     return base::error("the part before the @ is longer than 64 octets");
@@ -118,9 +132,9 @@ base::Status check_address(const Address& address, bool utf8) {
       return base::error("the address is not valid UTF-8");
     }
   }
-  if (!address.is_literal()) {
-    if (const auto domain = normalize_domain(address.domain); !domain) return domain.error();
-  }
+  if (address.is_literal()) return base::Ok{};
+  if (is_plain_domain(address.domain)) return base::Ok{};  // as a rule
+  if (const auto domain = normalize_domain(address.domain); !domain) return domain.error();
   return base::Ok{};
 }
 
@@ -354,6 +368,7 @@ base::Result<std::string> normalize_domain(std::string_view domain) {
   if (domain.starts_with('[')) return base::ascii_lower(domain);
   if (domain.ends_with('.')) domain.remove_suffix(1);
   std::string name = base::ascii_lower(domain);
+  if (is_plain_domain(name)) return name;
   if (!base::is_ascii(domain)) {
     std::uint8_t* ascii = nullptr;
     const std::string text(domain);
@@ -366,11 +381,11 @@ base::Result<std::string> normalize_domain(std::string_view domain) {
     name = base::ascii_lower(reinterpret_cast<const char*>(ascii));
     idn2_free(ascii);
   }
-  if (name.empty() || name.size() > 253) {
+  if (name.empty() || name.size() > kDomainNameMax) {
     return base::error("a domain name has 1 to 253 characters");
   }
-  for (const std::string_view label : base::split(name, '.')) {
-    if (label.empty() || label.size() > 63) {
+  for (const std::string_view label : base::parts(name, '.')) {
+    if (label.empty() || label.size() > kLabelMax) {
       return base::error("each part of a domain name has 1 to 63 characters");
     }
     for (const char c : label) {
@@ -385,16 +400,28 @@ base::Result<std::string> normalize_domain(std::string_view domain) {
 base::Result<std::string> normalize_address(const Address& address) {
   auto domain = normalize_domain(address.domain);
   if (!domain) return domain;
-  std::string local = base::ascii_lower(address.local);
+  std::string_view local = address.local;
+  std::string inside;
   if (local.size() > 2 && local.front() == '"') {
-    std::string inside;
     for (std::size_t i = 1; i + 1 < local.size(); ++i) {
       if (local[i] == '\\') ++i;
       inside += local[i];
     }
     if (is_dot_atom(inside)) local = inside;
   }
-  return local + "@" + *domain;
+  std::string name;
+  name.reserve(local.size() + 1 + domain->size());
+  for (const char c : local) name += base::ascii_lower(c);
+  name += '@';
+  return name += *domain;
+}
+
+std::optional<std::string> normalized_mailbox(std::string_view text) {
+  const auto parsed = parse_mailbox(text);
+  if (!parsed) return std::nullopt;
+  auto name = normalize_address(*parsed);
+  if (!name) return std::nullopt;
+  return name.take();
 }
 
 }  // namespace mail

@@ -2,6 +2,7 @@
 // and IDNA2008. Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,5 +53,7 @@ base::Result<std::string> normalize_domain(std::string_view domain);
 // addresses are not case sensitive in any product we serve) and unquoted where the quotes say
 // nothing; domain normalized.
 base::Result<std::string> normalize_address(const Address& address);
+// The same of a mailbox as it is written; nullopt where it is none.
+std::optional<std::string> normalized_mailbox(std::string_view text);
 
 }  // namespace mail

@@ -18,7 +18,9 @@ std::string format_date(std::int64_t wall_ms) {
   const auto two = [](int n) {
     return std::string{static_cast<char>('0' + n / 10), static_cast<char>('0' + n % 10)};
   };
-  std::string out(kDays[static_cast<std::size_t>(utc.tm_wday)]);
+  std::string out;
+  out.reserve(32);
+  out += kDays[static_cast<std::size_t>(utc.tm_wday)];
   out += ", " + two(utc.tm_mday) + ' ';
   out += kMonths[static_cast<std::size_t>(utc.tm_mon)];
   out += ' ' + std::to_string(utc.tm_year + 1900) + ' ';

@@ -1,9 +1,13 @@
 #include "core/mail/headers.h"
 
+#include <algorithm>
+
 #include "core/base/bytes.h"
 
 namespace mail {
 namespace {
+
+constexpr std::size_t kFieldsExpected = 16;
 
 bool is_field_name_char(char c) { return c > 32 && c < 127 && c != ':'; }
 
@@ -36,6 +40,7 @@ std::string unfold(std::string_view body) {
 
 base::Result<Headers> Headers::scan(std::string_view block, std::size_t fields_max) {
   Headers headers;
+  headers.fields_.reserve(std::min(fields_max, kFieldsExpected));
   std::size_t line_number = 0;
   std::size_t field_start = 0;
   std::size_t at = 0;

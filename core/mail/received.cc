@@ -8,29 +8,33 @@
 namespace mail {
 namespace {
 
+constexpr std::size_t kExpected = 400;
+
 // What a client says of itself must not end a comment or the field.
-std::string clean_name(std::string_view name) {
-  std::string out;
+void append_clean_name(std::string& out, std::string_view name) {
+  if (name.empty()) name = "unknown";
   for (const char c : name.substr(0, 255)) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     out += plain || std::string_view(".-_:[]").find(c) != std::string_view::npos ? c : '?';
   }
-  return out.empty() ? "unknown" : out;
 }
 
 }  // namespace
 
 std::string format_received(const Hop& hop) {
-  const bool v6 = hop.remote_ip.find(':') != std::string::npos;
-  std::string out = "Received: from " + clean_name(hop.helo) + " ([";
-  out += v6 ? "IPv6:" : "";
-  out += hop.remote_ip + "])\r\n";
-  if (!hop.tls.empty()) out += "\t(using " + hop.tls + ")\r\n";
-  out += "\tby " + hop.hostname + " with " + hop.protocol + " id " + hop.id;
+  std::string out;
+  out.reserve(kExpected);
+  out += "Received: from ";
+  append_clean_name(out, hop.helo);
+  out += hop.remote_ip.find(':') != std::string::npos ? " ([IPv6:" : " ([";
+  out.append(hop.remote_ip).append("])\r\n");
+  if (!hop.tls.empty()) out.append("\t(using ").append(hop.tls).append(")\r\n");
+  out.append("\tby ").append(hop.hostname).append(" with ").append(hop.protocol);
+  out.append(" id ").append(hop.id);
   if (!hop.recipient.empty() && base::is_ascii(hop.recipient)) {
-    out += "\r\n\tfor <" + hop.recipient + ">";
+    out.append("\r\n\tfor <").append(hop.recipient).append(">");
   }
-  return out + ";\r\n\t" + format_date(hop.wall_ms) + "\r\n";
+  return out.append(";\r\n\t").append(format_date(hop.wall_ms)).append("\r\n");
 }
 
 }  // namespace mail

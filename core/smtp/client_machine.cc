@@ -165,7 +165,7 @@ void State::on_helo(const Expected&, Reply& reply) {
 void State::read_offers(std::string_view ehlo_text) {
   offers = {};  // RFC 3207 4.2: what was offered before TLS means nothing
   bool first = true;
-  for (const std::string_view line : base::split(ehlo_text, '\n')) {
+  for (const std::string_view line : base::parts(ehlo_text, '\n')) {
     if (std::exchange(first, false)) continue;  // the server's name
     // "AUTH=LOGIN" is what some servers still say beside "AUTH LOGIN".
     const std::size_t end = line.find_first_of(" =");
@@ -183,7 +183,7 @@ void State::read_offers(std::string_view ehlo_text) {
       offers.size_max = base::parse_unsigned(rest).value_or(0);
     }
     if (keyword == "AUTH") {
-      for (const std::string_view mechanism : base::split(rest, ' ')) {
+      for (const std::string_view mechanism : base::parts(rest, ' ')) {
         if (base::iequals(mechanism, "PLAIN")) offers.auth_plain = true;
         if (base::iequals(mechanism, "LOGIN")) offers.auth_login = true;
       }

@@ -14,6 +14,7 @@ using Why = Finished::Why;
 namespace {
 
 constexpr std::size_t kChunkOctets = 64 * 1024;
+constexpr std::size_t kCommandExpected = 150;
 constexpr std::size_t kStuffingOctets = 64;  // room for dots and the end; more is not wrong
 
 bool breaks_the_line(std::string_view text) {
@@ -47,19 +48,23 @@ std::optional<Reply> obstacle(const mail::Envelope& envelope,
 
 std::string mail_command(const mail::Envelope& envelope, std::uint64_t size, bool smtputf8,
                          const State::Offers& offers) {
-  std::string line = "MAIL FROM:<" + envelope.mail_from + ">";
-  if (offers.size) line += " SIZE=" + std::to_string(size);
+  std::string line;
+  line.reserve(kCommandExpected);
+  line.append("MAIL FROM:<").append(envelope.mail_from).append(">");
+  if (offers.size) line.append(" SIZE=").append(std::to_string(size));
   if (envelope.body == mail::BodyType::k8BitMime) line += " BODY=8BITMIME";
   if (smtputf8) line += " SMTPUTF8";
-  if (offers.dsn && !envelope.ret.empty()) line += " RET=" + envelope.ret;
-  if (offers.dsn && !envelope.envid.empty()) line += " ENVID=" + envelope.envid;
+  if (offers.dsn && !envelope.ret.empty()) line.append(" RET=").append(envelope.ret);
+  if (offers.dsn && !envelope.envid.empty()) line.append(" ENVID=").append(envelope.envid);
   return line;
 }
 
 std::string rcpt_command(const mail::Recipient& recipient, const State::Offers& offers) {
-  std::string line = "RCPT TO:<" + recipient.address + ">";
-  if (offers.dsn && !recipient.notify.empty()) line += " NOTIFY=" + recipient.notify;
-  if (offers.dsn && !recipient.orcpt.empty()) line += " ORCPT=" + recipient.orcpt;
+  std::string line;
+  line.reserve(kCommandExpected);
+  line.append("RCPT TO:<").append(recipient.address).append(">");
+  if (offers.dsn && !recipient.notify.empty()) line.append(" NOTIFY=").append(recipient.notify);
+  if (offers.dsn && !recipient.orcpt.empty()) line.append(" ORCPT=").append(recipient.orcpt);
   return line;
 }
 
@@ -82,6 +87,11 @@ void State::send_message(const mail::Envelope& envelope,
   message->chunking = offers.chunking && offers.pipelining;
   message->pipelined = message->chunking && size <= options.pipelined_content;
   message->envelope_replies_left = 1 + recipients.size();
+  if (message->pipelined) {  // all of it is said at once
+    const std::size_t ahead = std::min<std::uint64_t>(size, kChunkOctets);
+    message->chunk.reserve(ahead);
+    out.reserve(out.size() + 2 * kCommandExpected + ahead);
+  }
   const bool utf8_somewhere =
       !base::is_ascii(envelope.mail_from) ||
       std::any_of(recipients.begin(), recipients.end(),

@@ -16,6 +16,7 @@ struct Reply {
   [[nodiscard]] bool permanent() const { return code >= 500; }
   // The bytes on the wire: "250-2.1.0 first\r\n250 2.1.0 last\r\n".
   [[nodiscard]] std::string wire() const;
+  void append_wire(std::string& to) const;
   // One line for logs and records: "250 2.1.0 first last".
   [[nodiscard]] std::string str() const;
 };

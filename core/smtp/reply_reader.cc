@@ -82,7 +82,7 @@ void take_enhanced_code(Reply& reply) {
   reply.enhanced = reply.text.substr(0, size);
   std::string text;
   bool first = true;
-  for (std::string_view line : base::split(reply.text, '\n')) {
+  for (std::string_view line : base::parts(reply.text, '\n')) {
     if (line.substr(0, size) == reply.enhanced && (line.size() == size || line[size] == ' '))
       line.remove_prefix(std::min(line.size(), size + 1));
     if (!std::exchange(first, false)) text += '\n';

@@ -43,7 +43,7 @@ struct ServerMachine::State {
   Step next(std::span<char> input);
   void read_line(std::string_view line);
   void unreadable_line(LineReader::State why);
-  void send(const Reply& reply) { out += reply.wire(); }
+  void send(const Reply& reply) { reply.append_wire(out); }
   // Says no to a command; the one that is one too many gets 421 and ends the session.
   void refuse(int code, std::string_view enhanced, std::string_view text);
   void refuse(const Reply& reply);

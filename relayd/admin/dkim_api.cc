@@ -13,7 +13,7 @@ using nlohmann::json;
 
 // The p= of a key record (RFC 6376 3.6.1), without the white space people fold it with.
 std::string public_key(std::string_view record) {
-  for (const std::string_view tag : base::split(record, ';')) {
+  for (const std::string_view tag : base::parts(record, ';')) {
     const std::size_t equals = tag.find('=');
     if (equals == std::string_view::npos || base::trim(tag.substr(0, equals)) != "p") continue;
     std::string value;

@@ -54,14 +54,14 @@ Exchange::Exchange(evhttp_request* request) : request_(request) {
 
   const std::string_view uri = evhttp_request_get_uri(request);
   const std::size_t mark = uri.find('?');
-  for (const std::string_view segment : base::split(uri.substr(0, mark), '/')) {
+  for (const std::string_view segment : base::parts(uri.substr(0, mark), '/')) {
     if (segment.empty()) continue;
     auto decoded = percent_decode(segment);
     well_formed = well_formed && decoded.has_value();
     path.push_back(std::move(decoded).value_or(""));
   }
   if (mark != std::string_view::npos) {
-    for (const std::string_view pair : base::split(uri.substr(mark + 1), '&')) {
+    for (const std::string_view pair : base::parts(uri.substr(mark + 1), '&')) {
       const std::size_t equals = pair.find('=');
       auto name = percent_decode(pair.substr(0, equals));
       auto value = percent_decode(equals == std::string_view::npos ? std::string_view()

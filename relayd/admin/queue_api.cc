@@ -60,12 +60,13 @@ void list(const AdminOptions& options, const ExchangePtr& exchange) {
   exchange->reply(200, {{"messages", std::move(rows)}, {"total", listing.total}});
 }
 
-// The message an argument names; nullopt: 404 has been answered.
-std::optional<queue::Message> find(const AdminOptions& options, const ExchangePtr& exchange) {
+// The message an argument names; null: 404 has been answered.
+std::shared_ptr<const queue::Message> find(const AdminOptions& options,
+                                           const ExchangePtr& exchange) {
   const auto id = message_id(exchange);
-  if (!id) return std::nullopt;
+  if (!id) return nullptr;
   auto message = options.store->find(*id);
-  if (!message && refuse_where_unreadable(options, exchange)) return std::nullopt;
+  if (!message && refuse_where_unreadable(options, exchange)) return nullptr;
   if (!message) exchange->refuse(404, "there is no message " + id->str() + " in the queue");
   return message;
 }

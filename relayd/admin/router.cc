@@ -26,7 +26,7 @@ bool matches(const std::vector<std::string>& pattern, const std::vector<std::str
 
 void Router::add(std::string_view method, std::string_view path, Handler handler) {
   Route route{std::string(method), {}, std::move(handler)};
-  for (const std::string_view segment : base::split(path, '/')) {
+  for (const std::string_view segment : base::parts(path, '/')) {
     if (!segment.empty()) route.path.emplace_back(segment);
   }
   routes_.push_back(std::move(route));

@@ -410,20 +410,20 @@ void Lane::tell(const std::string& why, std::int64_t until_ms, bool attempted, b
     if (!taken) return;
     const Item item = *taken;
     window_.put_off(until_ms);
-    auto message = workplace_.store->find(item.id);
+    const auto found = workplace_.store->find(item.id);
     const auto delivery = workplace_.store->delivery(item.id, item.index);
-    if (!message || !delivery || delivery->state != queue::State::kWaiting) {
+    if (!found || !delivery || delivery->state != queue::State::kWaiting) {
       window_.let_go(item);
       continue;
     }
-    const std::int64_t expiry_ms = message->expiry_ms;
-    if (!may_expire || !attempted) message->expiry_ms = std::numeric_limits<std::int64_t>::max();
-    Judged judged = judge_no_attempt(*message, *delivery, why, key_, settings_->retry_ms, now_ms);
-    message->expiry_ms = expiry_ms;
+    queue::Message message = *found;
+    if (!may_expire || !attempted) message.expiry_ms = std::numeric_limits<std::int64_t>::max();
+    Judged judged = judge_no_attempt(message, *delivery, why, key_, settings_->retry_ms, now_ms);
+    message.expiry_ms = found->expiry_ms;
     if (!attempted) judged.update.attempts = delivery->attempts;
     judged.update.next_attempt_ms = until_ms;
-    add_report(workplace_, *settings_, *message, {}, judged);
-    add_notices(workplace_, *settings_, *message, *delivery, {}, {}, judged);
+    add_report(workplace_, *settings_, message, {}, judged);
+    add_notices(workplace_, *settings_, message, *delivery, {}, {}, judged);
     ++*shares_.telling;
     settle(std::move(judged.update), true);
   }

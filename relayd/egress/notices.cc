@@ -85,14 +85,14 @@ void add_notices(const Workplace& workplace, const Settings& settings,
                  const std::string& headers, std::string_view remote, Judged& judged) {
   queue::DeliveryUpdate& update = judged.update;
   const std::int64_t now_ms = workplace.clock->wall_ms();
-  Notice notice;
-  notice.tenant = message.tenant;
-  notice.domain = message.domain;
-  notice.support_address = message.support_address;
-  notice.related_id = message.id.str();
   const auto add = [&](const char* event, const char* action,
                        const std::vector<FailedRecipient>& told, const std::string& more) {
     if (told.empty()) return;
+    Notice notice;
+    notice.tenant = message.tenant;
+    notice.domain = message.domain;
+    notice.support_address = message.support_address;
+    notice.related_id = message.id.str();
     notice.event = event;
     const std::string original =
         headers.empty() ? stored_headers(workplace, settings, message) : headers;
@@ -101,7 +101,6 @@ void add_notices(const Workplace& workplace, const Settings& settings,
     const ReportJob report{message, told, action, original, settings.hostname, {}, now_ms, now_ms};
     notice.report = &report;
     update.also.push_back(make_event(workplace, settings, notice));
-    notice.report = nullptr;
   };
   if (!update.finished && delay_notice_due(message, delivery, now_ms)) {
     const std::string more = R"(,"arrival":")" + base::format_rfc3339(message.arrival_ms) +

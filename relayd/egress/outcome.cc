@@ -26,6 +26,7 @@ std::int64_t retry_delay_ms(const std::vector<std::int64_t>& retry_ms, std::uint
 
 std::vector<std::uint32_t> pending_recipients(const queue::Delivery& delivery) {
   std::vector<std::uint32_t> pending;
+  pending.reserve(delivery.recipients.size());
   for (const queue::RecipientStatus& recipient : delivery.recipients) {
     if (recipient.state == queue::RecipientState::kPending) pending.push_back(recipient.index);
   }
@@ -44,6 +45,7 @@ Judged judge_replies(const queue::Message& message, const queue::Delivery& deliv
   update.note.remote = remote;
   const bool expired = message.expiry_ms <= now_ms;
   const std::vector<std::uint32_t> pending = pending_recipients(delivery);
+  update.recipients.reserve(pending.size());
   for (std::size_t i = 0; i < pending.size() && i < replies.size(); ++i) {
     const smtp::Reply& reply = replies[i];
     const mail::Recipient& recipient = message.envelope.recipients[pending[i]];

@@ -33,20 +33,20 @@ base::Result<std::string> read_header_section(const queue::ContentReader& reader
 }
 
 std::variant<std::unique_ptr<Outgoing>, Outgoing::Failure> Outgoing::open(
-    const queue::Store& store, queue::Message message, queue::Delivery delivery,
-    const base::Limits& limits) {
-  auto reader = store.open_content(message);
+    const queue::Store& store, std::shared_ptr<const queue::Message> message,
+    std::shared_ptr<const queue::Delivery> delivery, const base::Limits& limits) {
+  auto reader = store.open_content(*message);
   if (!reader) return Failure{false, reader.message()};
   std::unique_ptr<Outgoing> out(new Outgoing());
   out->reader_ = reader.take();
   // Where the checksum is wrong the guard may know better what it is that changed.
   const auto read = out->read_on();
   if (const auto found = out->find_headers(limits); !found) return Failure{false, found.message()};
-  if (!message.guard.empty()) {
+  if (!message->guard.empty()) {
     const auto scanned =
         mail::Headers::scan(out->headers_, static_cast<std::size_t>(limits.header_fields));
     if (!scanned) return Failure{true, "the stored header is damaged: " + scanned.message()};
-    if (const auto checked = policy::check_headers(message.guard, *scanned); !checked) {
+    if (const auto checked = policy::check_headers(message->guard, *scanned); !checked) {
       return Failure{true, checked.message()};
     }
   }
@@ -101,8 +101,8 @@ base::Result<std::string_view> Outgoing::next_piece() {
 
 base::Status Outgoing::check_body() {
   if (offset_ != size()) return base::error("the stored message is shorter than it was");
-  if (message_.guard.empty()) return base::Ok{};
-  return policy::check_body(message_.guard, digest_.finish());
+  if (message_->guard.empty()) return base::Ok{};
+  return policy::check_body(message_->guard, digest_.finish());
 }
 
 }  // namespace egress

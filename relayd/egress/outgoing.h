@@ -24,13 +24,12 @@ class Outgoing {
     bool guard = false;
     std::string text;
   };
-  static std::variant<std::unique_ptr<Outgoing>, Failure> open(const queue::Store& store,
-                                                               queue::Message message,
-                                                               queue::Delivery delivery,
-                                                               const base::Limits& limits);
+  static std::variant<std::unique_ptr<Outgoing>, Failure> open(
+      const queue::Store& store, std::shared_ptr<const queue::Message> message,
+      std::shared_ptr<const queue::Delivery> delivery, const base::Limits& limits);
 
-  [[nodiscard]] const queue::Message& message() const { return message_; }
-  [[nodiscard]] const queue::Delivery& delivery() const { return delivery_; }
+  [[nodiscard]] const queue::Message& message() const { return *message_; }
+  [[nodiscard]] const queue::Delivery& delivery() const { return *delivery_; }
   [[nodiscard]] std::uint64_t size() const { return reader_->size(); }
   // The next piece, valid until the next call; empty at the end. Errors: the disk.
   base::Result<std::string_view> next_piece();
@@ -44,8 +43,8 @@ class Outgoing {
   base::Status read_on();
   base::Status find_headers(const base::Limits& limits);
 
-  queue::Message message_;
-  queue::Delivery delivery_;
+  std::shared_ptr<const queue::Message> message_;
+  std::shared_ptr<const queue::Delivery> delivery_;
   std::unique_ptr<queue::ContentReader> reader_;
   std::string headers_;
   std::uint64_t body_offset_ = 0;  // in prefix + content

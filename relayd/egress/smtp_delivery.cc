@@ -185,29 +185,23 @@ SmtpDelivery::Next SmtpDelivery::next_message() {
     machine_.quit();
     return Next::kContinue;
   }
-  auto message = workplace_.store->find(item_->id);
-  auto delivery = workplace_.store->delivery(item_->id, item_->index);
+  const auto message = workplace_.store->find(item_->id);
+  const auto delivery = workplace_.store->delivery(item_->id, item_->index);
   if (!message || !delivery || delivery->state != queue::State::kWaiting) {
     hooks_.let_go(*item_);  // removed or held meanwhile
     item_.reset();
     return Next::kContinue;
   }
-  recipients_.clear();
-  for (const std::uint32_t index : pending_recipients(*delivery)) {
-    recipients_.push_back(message->envelope.recipients[index]);
-  }
-  queue::Delivery copy = *delivery;
-  auto opened = Outgoing::open(*workplace_.store, std::move(*message), std::move(*delivery),
-                               settings_->limits);
+  auto opened = Outgoing::open(*workplace_.store, message, delivery, settings_->limits);
   if (const auto* failure = std::get_if<Outgoing::Failure>(&opened)) {
     queue::DeliveryUpdate update;
-    update.id = copy.id;
-    update.index = copy.index;
+    update.id = delivery->id;
+    update.index = delivery->index;
     update.state = queue::State::kHeld;
-    update.attempts = copy.attempts;
+    update.attempts = delivery->attempts;
     update.last_reply = (failure->guard ? "header guard: " : "") + failure->text;
     base::log_error(failure->guard ? "header guard stopped a message" : "message cannot be read",
-                    {{"id", copy.id.str()}, {"reason", failure->text}});
+                    {{"id", delivery->id.str()}, {"reason", failure->text}});
     item_.reset();
     hooks_.settle(std::move(update));
     return Next::kContinue;
@@ -215,8 +209,17 @@ SmtpDelivery::Next SmtpDelivery::next_message() {
   outgoing_ = std::move(std::get<std::unique_ptr<Outgoing>>(opened));
   content_sent_ = false;
   heard_ = false;
-  hooks_.sending(recipients_.size());
-  machine_.send_message(outgoing_->message().envelope, recipients_, outgoing_->size());
+  const std::vector<mail::Recipient>& all = message->envelope.recipients;
+  const std::vector<std::uint32_t> pending = pending_recipients(*delivery);
+  hooks_.sending(pending.size());
+  if (pending.size() == all.size()) {
+    machine_.send_message(message->envelope, all, outgoing_->size());
+    return Next::kContinue;
+  }
+  std::vector<mail::Recipient> some;
+  some.reserve(pending.size());
+  for (const std::uint32_t index : pending) some.push_back(all[index]);
+  machine_.send_message(message->envelope, some, outgoing_->size());
   return Next::kContinue;
 }
 
@@ -286,7 +289,7 @@ void SmtpDelivery::message_done(const smtp::MessageDone& done) {
   Judged judged =
       judge_replies(message, outgoing_->delivery(), replies, host_, settings_->retry_ms, now_ms);
   base::log_info(judged.update.finished ? "sent" : "deferred",
-                 {{"id", message.id.str()},
+                 {{"id", message.id.text()},
                   {"smarthost", lane_},
                   {"delivered", judged.delivered},
                   {"failed", judged.failed.size()},

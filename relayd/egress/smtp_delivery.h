@@ -100,7 +100,6 @@ class SmtpDelivery final : public net::StreamHandler {
   std::string output_;  // what the stream had no room for
   std::optional<Item> item_;
   std::unique_ptr<Outgoing> outgoing_;
-  std::vector<mail::Recipient> recipients_;
   bool was_of_use_ = false;
   bool resting_ = false;
   bool has_sent_ = false;  // an earlier message

@@ -10,13 +10,6 @@
 namespace ingress {
 namespace {
 
-std::string normalized(std::string_view address) {
-  const auto parsed = mail::parse_mailbox(address);
-  if (!parsed) return {};
-  const auto name = mail::normalize_address(*parsed);
-  return name ? *name : std::string();
-}
-
 std::vector<mail::Address> authors(const mail::Headers& headers) {
   const mail::HeaderField* from = headers.find("From");
   if (from == nullptr) return {};
@@ -28,11 +21,14 @@ std::vector<mail::Address> authors(const mail::Headers& headers) {
 // and the authors.
 std::set<std::string> correspondents(const mail::Headers& headers, const queue::Message& message) {
   constexpr std::size_t kMost = 4;
-  std::set<std::string> names = {normalized(message.envelope.mail_from)};
+  std::set<std::string> names;
+  const auto add = [&](std::string_view address) {
+    if (auto name = mail::normalized_mailbox(address)) names.insert(*std::move(name));
+  };
+  add(message.envelope.mail_from);
   for (const mail::Address& author : authors(headers)) {
-    if (names.size() < kMost) names.insert(normalized(author.str()));
+    if (names.size() < kMost) add(author.str());
   }
-  names.erase("");
   return names;
 }
 
@@ -93,8 +89,9 @@ policy::Refusal suppress_partner(const Workplace& workplace, const policy::Accou
                                  const std::string& tenant_name, std::string_view recipient,
                                  const queue::Message& message) {
   const policy::Tenant* tenant = accounts.tenant(tenant_name);
-  if (tenant == nullptr) return std::nullopt;
-  const policy::SupportAddress* from = accounts.address(normalized(message.envelope.mail_from));
+  if (tenant == nullptr || !policy::has_partners(*tenant)) return std::nullopt;
+  const auto sender = mail::normalized_mailbox(message.envelope.mail_from);
+  const policy::SupportAddress* from = sender ? accounts.address(*sender) : nullptr;
   const policy::Domain* domain = from == nullptr ? nullptr : accounts.domain(from->domain);
   const bool is_partner = domain == nullptr ? policy::is_partner(*tenant, recipient)
                                             : policy::is_partner(accounts, *domain, recipient);
@@ -127,11 +124,9 @@ std::size_t suppress_automatic(const Workplace& workplace, const mail::Headers& 
   if (workplace.pairs == nullptr || !is_automatic(headers)) return 0;
   const std::int64_t steady_ms = workplace.clock->steady_ms();
   return std::erase_if(message.envelope.recipients, [&](const mail::Recipient& recipient) {
-    const std::string to = normalized(recipient.address);
-    if (to.empty() || !workplace.pairs->is_over(to, message.support_address, steady_ms)) {
-      return false;
-    }
-    note_loop(workplace, "rate", message, message.support_address, to);
+    const auto to = mail::normalized_mailbox(recipient.address);
+    if (!to || !workplace.pairs->is_over(*to, message.support_address, steady_ms)) return false;
+    note_loop(workplace, "rate", message, message.support_address, *to);
     return true;
   });
 }

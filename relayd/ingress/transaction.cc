@@ -27,13 +27,6 @@ smtp::Reply store_refusal(queue::Failure failure) {
   }
 }
 
-std::string normalized(std::string_view address) {
-  const auto parsed = mail::parse_mailbox(address);
-  if (!parsed) return {};
-  const auto name = mail::normalize_address(*parsed);
-  return name ? *name : std::string();
-}
-
 }  // namespace
 
 Transaction::Transaction(const Workplace& workplace, std::shared_ptr<const Settings> settings,
@@ -73,7 +66,8 @@ smtp::Reply Transaction::add_recipient(const mail::Recipient& recipient) {
   if (!client_.sends_outward) {
     // One domain a transaction: each has its own back end, mode and judgement. Senders come again
     // with the rest at once (RFC 5321 4.5.3.1.10).
-    const policy::SupportAddress* address = accounts_->address(normalized(recipient.address));
+    const auto name = mail::normalized_mailbox(recipient.address);
+    const policy::SupportAddress* address = name ? accounts_->address(*name) : nullptr;
     if (address == nullptr) return {451, "4.3.0", "the address was removed just now; try again"};
     if (domain_.empty()) {
       domain_ = address->domain;
@@ -332,9 +326,11 @@ void Transaction::sign() {
 
 std::string Transaction::received() const {
   const auto& recipients = message_.message.envelope.recipients;
-  return mail::format_received(
-      {client_.helo, client_.ip, settings_->hostname, client_.protocol, client_.tls, id_.str(),
-       recipients.size() == 1 ? recipients.front().address : "", workplace_.clock->wall_ms()});
+  const base::Id::Text id = id_.text();
+  const std::string_view only =
+      recipients.size() == 1 ? std::string_view(recipients.front().address) : std::string_view();
+  return mail::format_received({client_.helo, client_.ip, settings_->hostname, client_.protocol,
+                                client_.tls, id, only, workplace_.clock->wall_ms()});
 }
 
 void Transaction::commit(std::string prefix_above_received) {
@@ -351,7 +347,7 @@ void Transaction::commit(std::string prefix_above_received) {
     delivery.recipients.push_back({i, queue::RecipientState::kPending, {}});
   }
   message_.deliveries.push_back(std::move(delivery));
-  base::log_info("received", {{"id", id_.str()},
+  base::log_info("received", {{"id", id_.text()},
                               {"from", message.envelope.mail_from},
                               {"recipients", message.envelope.recipients.size()},
                               {"size", size_},
@@ -373,7 +369,8 @@ void Transaction::commit(std::string prefix_above_received) {
 
 void Transaction::committed(queue::Failure failure) {
   if (failure == queue::Failure::kNone) {
-    std::string text = "queued as " + id_.str();
+    std::string text = "queued as ";
+    text += id_.text();
     if (suppressed_ > 0) {
       text += "; not for " + std::to_string(suppressed_) + " recipients: loop suppressed";
     }

@@ -44,7 +44,7 @@ std::string of_responders(const MimeParts& parts) {
   // Exchange's out-of-office replies and our own back ends' notifications say which automatic
   // answers they do not want.
   if (const std::string* value = parts.find("X-Auto-Response-Suppress")) {
-    for (const std::string_view part : base::split(*value, ',')) {
+    for (const std::string_view part : base::parts(*value, ',')) {
       const std::string word = base::ascii_lower(base::trim(part));
       if (word == "all" || word == "autoreply" || word == "oof") {
         return "x-auto-response-suppress: " + word;

@@ -161,6 +161,30 @@ TEST(Result, HoldsOneOfTwo) {
   EXPECT_THROW((void)*bad, std::bad_variant_access);
 }
 
+TEST(Bytes, PartsAreWhatSplitGives) {
+  const std::vector<std::pair<std::string_view, std::vector<std::string_view>>> rows = {
+      {"", {""}},
+      {",", {"", ""}},
+      {"a", {"a"}},
+      {"a,b", {"a", "b"}},
+      {"a,", {"a", ""}},
+      {",,a", {"", "", "a"}},
+      {"a,,b", {"a", "", "b"}}};
+  for (const auto& [text, expected] : rows) {
+    std::vector<std::string_view> walked;
+    for (const std::string_view part : parts(text, ',')) walked.push_back(part);
+    EXPECT_EQ(walked, expected) << text;
+    EXPECT_EQ(split(text, ','), expected) << text;
+  }
+}
+
+TEST(Bytes, AppendingGoesOnBehindWhatIsThere) {
+  std::string text = "=";
+  append_base64url(text, "\xff\xfe");
+  append_hex(text, "\x01\xab");
+  EXPECT_EQ(text, "=__401ab");
+}
+
 TEST(Bytes, PrintableHasNothingThatMovesATerminal) {
   EXPECT_EQ(printable("a\xc2\x9b"
                       "2Jb\x1b[0m\r\n"),

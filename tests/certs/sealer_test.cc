@@ -155,6 +155,28 @@ TEST(Sealer, BindsASecretToItsRecordAndItsKey) {
   EXPECT_FALSE(other->unseal(sealed, "smarthost/a.example").ok());
 }
 
+// The context keeps what it made of the key it had last.
+TEST(Digest, HmacDoesNotMindWhichKeyWasThereBefore) {
+  const auto hmac = [](std::string_view key, std::string_view data) {
+    return base::hex_encode(certs::hmac_sha256(key, data));
+  };
+  const std::string first(20, '\x0b');
+  constexpr std::string_view kFirst =
+      "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7";
+  constexpr std::string_view kSecond =
+      "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+  constexpr std::string_view kEmpty =
+      "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad";
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(hmac(first, "Hi There"), kFirst);
+    EXPECT_EQ(hmac(first, "Hi There"), kFirst);
+    EXPECT_EQ(hmac("Jefe", "what do ya want for nothing?"), kSecond);
+    EXPECT_EQ(hmac({}, {}), kEmpty);
+    EXPECT_EQ(hmac({}, {}), kEmpty);
+    EXPECT_EQ(hmac("Jefe", "what do ya want for nothing?"), kSecond);
+  }
+}
+
 // RFC 4231 4.2 and 4.3; FIPS 180-2 B.1.
 TEST(Digest, KnownAnswers) {
   EXPECT_EQ(base::hex_encode(certs::hmac_sha256(std::string(20, '\x0b'), "Hi There")),

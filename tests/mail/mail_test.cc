@@ -137,6 +137,15 @@ TEST(Normalize, Addresses) {
   EXPECT_EQ(*normalize_address({"\"sup\\port\"", "acme.example"}), "support@acme.example");
 }
 
+TEST(Normalize, Mailboxes) {
+  EXPECT_EQ(normalized_mailbox("Support@ACME.example"), "support@acme.example");
+  EXPECT_EQ(normalized_mailbox("\"Support\"@[192.0.2.1]"), "support@[192.0.2.1]");
+  for (const char* bad :
+       {"", "acme.example", "a@", "@b.example", "a@b..example", "<a@b.example>"}) {
+    EXPECT_EQ(normalized_mailbox(bad), std::nullopt) << bad;
+  }
+}
+
 TEST(Headers, FieldsFoldingDuplicatesAndBytes) {
   const std::string block =
       "Received: one\r\n\ttwo\r\nSubject:  gr\xfc\xdf \r\nRECEIVED : three\r\nX-Empty:\r\n";

@@ -89,6 +89,11 @@ TEST(Partners, AddressesDomainsAndWhatIsBelow) {
   }
   EXPECT_TRUE(is_partner(accounts, b, "help@partner.example"));
   EXPECT_FALSE(is_partner(accounts, b, "x@desk.example"));
+  EXPECT_TRUE(has_partners(tenant));
+  tenant.partners.clear();
+  EXPECT_TRUE(has_partners(tenant));
+  tenant.domains["acme.example"].partners.clear();
+  EXPECT_FALSE(has_partners(tenant));
 }
 
 }  // namespace

@@ -195,7 +195,7 @@ TEST_F(CheckTest, AStoreOfTheOldSchemaBecomesOneOfTheNew) {
       std::string moment(8, '\0');  // the keys of schema 1 began with it
       moment[6] = static_cast<char>(due_ms >> 8);
       moment[7] = static_cast<char>(due_ms);
-      t.put(Table::kDue, moment + delivery_key(id, 0), kTo);
+      t.put(Table::kDue, moment.append(delivery_key(id, 0)), kTo);
     }
   });
   open();

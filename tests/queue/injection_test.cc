@@ -178,7 +178,7 @@ class Injection : public StoreTest {
     }
     for (const base::Id& id : promises.finished) ASSERT_FALSE(store_->find(id)) << "came back";
     for (const auto& [id, text] : promises.open) {
-      const bool found = store_->find(id).has_value();
+      const bool found = store_->find(id) != nullptr;
       ASSERT_EQ(found, !store_->deliveries(id).empty()) << "half there";
       if (!found) continue;
       ++there;

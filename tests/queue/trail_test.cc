@@ -272,7 +272,7 @@ TEST_F(Trail, AgreesWithTheQueueWhateverFails) {
       open();
       SCOPED_TRACE("call " + std::to_string(n) + " failed with " + std::to_string(error));
       for (const base::Id& id : ids) {
-        const bool there = store_->find(id).has_value();
+        const bool there = store_->find(id) != nullptr;
         const auto steps = store_->trail(id);
         const auto tells = [&](Step step) {
           return std::any_of(steps.begin(), steps.end(),

@@ -218,7 +218,8 @@ class HandOffTest : public testing::Test {
     return until([this] { return store_->message_count() == 0; }, longest);
   }
   queue::Delivery delivery(const base::Id& id) {
-    return store_->delivery(id, 0).value_or(queue::Delivery{});
+    const auto found = store_->delivery(id, 0);
+    return found ? *found : queue::Delivery{};
   }
   std::int64_t metric(const char* name) { return metrics_.counter(name, "").value(); }
   std::string url(unsigned port) { return "http://127.0.0.1:" + std::to_string(port) + "/tickets"; }

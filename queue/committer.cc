@@ -24,8 +24,8 @@ constexpr auto kProbeInterval = std::chrono::milliseconds(250);
 constexpr auto kPatience = std::chrono::milliseconds(2);
 constexpr std::size_t kPatientMax = 64;
 // How long what somebody waits for may wait for what is expected, and for how much of it.
-constexpr auto kExpectedSoon = std::chrono::microseconds(250);
-constexpr std::size_t kExpectedMax = 4;
+constexpr auto kExpectedSoon = std::chrono::microseconds(1500);
+constexpr std::size_t kExpectedMax = 5;
 // Pages that a batch may cost beside those of its records: the paths of the trees it touches.
 constexpr std::uint64_t kPagesOfTrees = 32;
 // Changes all over a large database map it bit by bit; between two times of letting go of that.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstring>
 
 namespace relaybench {
 namespace {
@@ -28,40 +27,6 @@ std::string padded(std::uint64_t value, int base, std::size_t width) {
 }
 
 }  // namespace
-
-void BodyDigest::mix(std::uint64_t word) {
-  hash_ = (hash_ ^ word) * 0x9e3779b97f4a7c15;
-  hash_ ^= hash_ >> 32;
-}
-
-void BodyDigest::update(std::string_view bytes) {
-  std::size_t held = octets_ % sizeof held_;
-  octets_ += bytes.size();
-  std::uint64_t word = 0;
-  if (held > 0) {
-    const std::size_t taken = std::min(sizeof held_ - held, bytes.size());
-    std::memcpy(held_ + held, bytes.data(), taken);
-    bytes.remove_prefix(taken);
-    if (held + taken < sizeof held_) return;
-    std::memcpy(&word, held_, sizeof word);
-    mix(word);
-  }
-  while (bytes.size() >= sizeof word) {
-    std::memcpy(&word, bytes.data(), sizeof word);
-    mix(word);
-    bytes.remove_prefix(sizeof word);
-  }
-  std::memcpy(held_, bytes.data(), bytes.size());
-}
-
-std::uint64_t BodyDigest::value() const {
-  BodyDigest last = *this;
-  std::uint64_t word = 0;
-  std::memcpy(&word, held_, octets_ % sizeof held_);
-  last.mix(word);
-  last.mix(octets_);
-  return last.hash_;
-}
 
 std::string make_id(std::string_view run, std::uint64_t number, std::uint64_t digest) {
   std::string id(run);

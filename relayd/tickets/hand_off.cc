@@ -183,7 +183,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
   void begin(const std::string& destination, const Key& key) {
     const auto delivery = options.store->delivery(key.id, key.index);
     if (!delivery || delivery->state != queue::State::kWaiting) return gone(destination, key);
-    auto message = options.store->find(key.id);
+    const auto message = options.store->find(key.id);
     if (!message) return gone(destination, key);
 
     const policy::AccountsSnapshot accounts = options.accounts->snapshot();
@@ -212,8 +212,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
         endpoint.take(), secrets.take(), "msg_" + key.id.str() + "_" + std::to_string(key.index)};
     auto attempt = std::make_shared<Attempt>(
         services, std::move(job),
-        [this, destination, key, delivery = *delivery,
-         message = std::move(*message)](const Answer& answer) {
+        [this, destination, key, delivery, message](const Answer& answer) {
           // Out of the map, but alive until this call is over.
           const UnderWay keep = std::move(attempts[key]);
           attempts.erase(key);
@@ -221,7 +220,7 @@ struct HandOff::State : std::enable_shared_from_this<State> {
           in_flight.set(static_cast<std::int64_t>(attempts.size()));
           const Outcome outcome = classify(answer);
           if (outcome == Outcome::kDelivered) note_automated(key, keep.attempt->automated());
-          settle(destination, key, delivery, message, outcome, answer);
+          settle(destination, key, *delivery, *message, outcome, answer);
           pump();
           finish_stop();
         });

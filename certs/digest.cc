@@ -1,6 +1,7 @@
 #include "certs/digest.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <stdexcept>
@@ -36,21 +37,32 @@ struct Hmac {
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0), OSSL_PARAM_END};
     require(context != nullptr && EVP_MAC_CTX_set_params(context, parameters) == 1);
   }
-  ~Hmac() { EVP_MAC_CTX_free(context); }
+  ~Hmac() {
+    EVP_MAC_CTX_free(context);
+    forget();
+  }
   Hmac(const Hmac&) = delete;
   Hmac& operator=(const Hmac&) = delete;
 
   // Whoever signs much does so with one key: what is derived from it stays in the context.
   void begin(std::string_view key) {
-    const bool is_known = !key_.empty() && base::constant_time_equal(key, key_);
-    require(EVP_MAC_init(context, is_known ? nullptr : octets(key), is_known ? 0 : key.size(),
-                         nullptr) == 1);
-    if (!is_known) key_ = key;
+    if (!key_.empty() && base::constant_time_equal(key, key_)) {
+      require(EVP_MAC_init(context, nullptr, 0, nullptr) == 1);
+      return;
+    }
+    forget();  // first: what fails half-way is not taken for done
+    require(EVP_MAC_init(context, octets(key), key.size(), nullptr) == 1);
+    key_ = key;
   }
 
   EVP_MAC_CTX* context = nullptr;
 
  private:
+  void forget() {
+    OPENSSL_cleanse(key_.data(), key_.size());
+    key_.clear();
+  }
+
   std::string key_;
 };
 

@@ -100,16 +100,20 @@ std::string_view take_literal(Cursor& in) {
   return in.since(start);
 }
 
-// Labels of letters, digits, '-' and '_' within their lengths: nothing to convert, nothing wrong.
-bool is_plain_domain(std::string_view name) {
-  if (name.empty() || name.size() > kDomainNameMax) return false;
+// Why it is no domain name of ASCII; "" where it is one.
+std::string_view domain_fault(std::string_view name) {
+  if (name.empty() || name.size() > kDomainNameMax) return "a domain name has 1 to 253 characters";
   for (const std::string_view label : base::parts(name, '.')) {
-    if (label.empty() || label.size() > kLabelMax) return false;
+    if (label.empty() || label.size() > kLabelMax) {
+      return "each part of a domain name has 1 to 63 characters";
+    }
     for (const char c : label) {
-      if (!is_alnum(c) && c != '-' && c != '_') return false;
+      if (!is_alnum(c) && c != '-' && c != '_') {
+        return "a domain name has letters, digits, hyphens and dots only";
+      }
     }
   }
-  return true;
+  return {};
 }
 
 base::Status check_lengths(const Address& address) {
@@ -133,7 +137,7 @@ base::Status check_address(const Address& address, bool utf8) {
     }
   }
   if (address.is_literal()) return base::Ok{};
-  if (is_plain_domain(address.domain)) return base::Ok{};  // as a rule
+  if (domain_fault(address.domain).empty()) return base::Ok{};  // as a rule
   if (const auto domain = normalize_domain(address.domain); !domain) return domain.error();
   return base::Ok{};
 }
@@ -368,7 +372,6 @@ base::Result<std::string> normalize_domain(std::string_view domain) {
   if (domain.starts_with('[')) return base::ascii_lower(domain);
   if (domain.ends_with('.')) domain.remove_suffix(1);
   std::string name = base::ascii_lower(domain);
-  if (is_plain_domain(name)) return name;
   if (!base::is_ascii(domain)) {
     std::uint8_t* ascii = nullptr;
     const std::string text(domain);
@@ -381,19 +384,7 @@ base::Result<std::string> normalize_domain(std::string_view domain) {
     name = base::ascii_lower(reinterpret_cast<const char*>(ascii));
     idn2_free(ascii);
   }
-  if (name.empty() || name.size() > kDomainNameMax) {
-    return base::error("a domain name has 1 to 253 characters");
-  }
-  for (const std::string_view label : base::parts(name, '.')) {
-    if (label.empty() || label.size() > kLabelMax) {
-      return base::error("each part of a domain name has 1 to 63 characters");
-    }
-    for (const char c : label) {
-      if (!is_alnum(c) && c != '-' && c != '_') {
-        return base::error("a domain name has letters, digits, hyphens and dots only");
-      }
-    }
-  }
+  if (const auto fault = domain_fault(name); !fault.empty()) return base::error(std::string(fault));
   return name;
 }
 
